@@ -1,0 +1,59 @@
+# Everything a person or CI does here. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench gpu-check clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## make .venv with everything that the service needs
+
+demo: $(VENV)/.installed  ## everything on this machine: one study from start to end
+	@$(BIN)/tuner demo examples/digits.yaml
+
+test: $(VENV)/.installed-test  ## all tests
+	@$(BIN)/pytest
+
+check: $(VENV)/.installed-test  ## format, lint, types, import contracts, migrations against tables
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/integration/store/test_migrations.py
+
+format: $(VENV)/.installed-test  ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+gpu-check: $(VENV)/.installed-test  ## the tests that need a GPU, and on which card they ran
+	@$(BIN)/python -c "import torch; print('card:', torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'none: every test below is skipped')"
+	@$(BIN)/pytest -m gpu -rs tests/gpu
+
+bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
+	@$(BIN)/python -m benchmarks.run
+
+clean:  ## remove .venv and caches; the data in .tuner stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "tuner needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make demo PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "no venv module: install it (Debian: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
+	@echo "Installing into $(VENV) what pyproject.toml names, in the versions of constraints.txt: about 130 packages from the"
+	@echo "package index that pip uses. To download: about 350 MB, and PyTorch: 200 MB for the CPU build, or about 3 GB with CUDA."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what tests and checks need: about 60 MB more."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo "Installing Ray, which is measured beside us: about 70 MB more."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@

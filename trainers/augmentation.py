@@ -1,0 +1,191 @@
+"""Augmentation of whole batches on the device they live on: pure functions of a batch and a generator.
+
+Owns the presets. Shapes: B rows, C channels, H and W pixels, F features, T classes.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from trainers.configs import ImageMlpConfig, TabularMlpConfig
+
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Batch and targets to the augmented batch and targets; to be mixed, targets must be floats `(B, T)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStrengths:
+    """How strongly images are changed: 0 everywhere is not at all."""
+
+    flip_p: float = 0.0  # chance
+    rotate_deg: float = 0.0  # degrees each way
+    crop_pad: int = 0  # pixels each way
+    cutout: int = 0  # pixels
+    mixup_alpha: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularStrengths:
+    """How strongly rows are changed: 0 everywhere is not at all."""
+
+    noise_std: float = 0.0  # deviations of the column
+    feature_dropout: float = 0.0  # share of cells
+    mixup_alpha: float = 0.0
+
+
+def image_preset(name: str, side: int) -> ImageStrengths:
+    """The strengths of a preset for images whose shorter side has `side` pixels."""
+    if name == "light":
+        return ImageStrengths(rotate_deg=5.0, crop_pad=min(4, side // 14))
+    if name == "strong":
+        crop_pad, cutout = min(4, max(1, side // 7)), max(1, side // 4)
+        return ImageStrengths(rotate_deg=15.0, crop_pad=crop_pad, cutout=cutout, mixup_alpha=0.2)
+    return ImageStrengths()
+
+
+TABULAR_PRESETS = {
+    "none": TabularStrengths(),
+    "light": TabularStrengths(noise_std=0.05, feature_dropout=0.02),
+    "strong": TabularStrengths(noise_std=0.2, feature_dropout=0.1, mixup_alpha=0.2),
+}
+
+
+def image_strengths(config: ImageMlpConfig, side: int) -> ImageStrengths:
+    """A config's strengths: its own where it names them, else its preset's."""
+    preset = image_preset(config.augmentation, side)
+    return ImageStrengths(
+        flip_p=preset.flip_p if config.flip_p is None else config.flip_p,
+        rotate_deg=preset.rotate_deg if config.rotate_deg is None else config.rotate_deg,
+        crop_pad=preset.crop_pad if config.crop_pad is None else config.crop_pad,
+        cutout=preset.cutout if config.cutout is None else config.cutout,
+        mixup_alpha=preset.mixup_alpha if config.mixup_alpha is None else config.mixup_alpha,
+    )
+
+
+def tabular_strengths(config: TabularMlpConfig) -> TabularStrengths:
+    """A config's strengths: its own where it names them, else its preset's."""
+    preset = TABULAR_PRESETS[config.augmentation]
+    return TabularStrengths(
+        noise_std=preset.noise_std if config.noise_std is None else config.noise_std,
+        feature_dropout=preset.feature_dropout if config.feature_dropout is None else config.feature_dropout,
+        mixup_alpha=preset.mixup_alpha if config.mixup_alpha is None else config.mixup_alpha,
+    )
+
+
+def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augment | None:
+    """Builds the augmentation of images; None where all strengths are 0.
+
+    Args:
+        strengths: of each transform.
+        background: `(C, 1, 1)` what is shown where no pixel is, on the batches' device.
+        seed: of the draws.
+    """
+    if strengths == ImageStrengths():
+        return None
+    generator = Generator(background.device).manual_seed(seed)
+    mixing = random.Random(seed)  # noqa: S311 - the draws keep no secret
+
+    def augment(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        x = x - background  # the transforms fill with 0
+        if strengths.flip_p > 0:
+            x = flip(x, strengths.flip_p, generator)
+        if strengths.rotate_deg > 0:
+            x = rotate(x, strengths.rotate_deg, generator)
+        if strengths.crop_pad > 0:
+            x = shift(x, strengths.crop_pad, generator)
+        if strengths.cutout > 0:
+            x = cutout(x, strengths.cutout, generator)
+        x = x + background
+        if strengths.mixup_alpha > 0:
+            share = mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
+            return mixup(x, targets, share, generator)
+        return x, targets
+
+    return augment
+
+
+def of_rows(strengths: TabularStrengths, device: torch.device, seed: int) -> Augment | None:
+    """Builds the augmentation of standardised rows `(B, F)`; None where all strengths are 0."""
+    if strengths == TabularStrengths():
+        return None
+    generator = Generator(device).manual_seed(seed)
+    mixing = random.Random(seed)  # noqa: S311 - the draws keep no secret
+
+    def augment(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if strengths.noise_std > 0:
+            x = noise(x, strengths.noise_std, generator)
+        if strengths.feature_dropout > 0:
+            x = feature_dropout(x, strengths.feature_dropout, generator)
+        if strengths.mixup_alpha > 0:
+            share = mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
+            return mixup(x, targets, share, generator)
+        return x, targets
+
+    return augment
+
+
+def flip(x: Tensor, chance: float, generator: Generator) -> Tensor:
+    """Mirrors each image `(B, C, H, W)` left to right by chance."""
+    flipped = torch.rand(len(x), 1, 1, 1, device=x.device, generator=generator) < chance
+    return torch.where(flipped, x.flip(3), x)
+
+
+def rotate(x: Tensor, degrees: float, generator: Generator) -> Tensor:
+    """Turns each image `(B, C, H, W)` about its centre by up to `degrees` each way, bilinear, 0 outside."""
+    height, width = x.shape[2:]
+    drawn = torch.rand(len(x), device=x.device, generator=generator)
+    angles = (2 * drawn - 1) * math.radians(degrees)
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    # affine_grid's axes run from -1 to 1 whatever the side, so other than square images need the sides' ratio
+    rows = (cos, -sin * height / width, zero, sin * width / height, cos, zero)
+    grid = functional.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False)
+
+
+def shift(x: Tensor, pad: int, generator: Generator) -> Tensor:
+    """Moves each image `(B, C, H, W)` by whole pixels, up to `pad` each way: a random crop of the padded image."""
+    rows, _, height, width = x.shape
+    corners = torch.randint(0, 2 * pad + 1, (2, rows, 1), device=x.device, generator=generator)
+    padded = functional.pad(x, (pad, pad, pad, pad)).permute(0, 2, 3, 1)  # (B, H + 2 pad, W + 2 pad, C)
+    row = (corners[0] + torch.arange(height, device=x.device))[:, :, None]  # (B, H, 1)
+    column = (corners[1] + torch.arange(width, device=x.device))[:, None, :]  # (B, 1, W)
+    image = torch.arange(rows, device=x.device)[:, None, None]
+    return padded[image, row, column].permute(0, 3, 1, 2)
+
+
+def cutout(x: Tensor, side: int, generator: Generator) -> Tensor:
+    """Blanks a square of `side` pixels at a random place of each image `(B, C, H, W)`; it may stand out over an edge.
+
+    DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout".
+    """
+    rows, _, height, width = x.shape
+    places = torch.rand(2, rows, 1, device=x.device, generator=generator)
+    top = (places[0] * height).long() - side // 2
+    left = (places[1] * width).long() - side // 2
+    row, column = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+    in_rows = (row >= top) & (row < top + side)  # (B, H)
+    in_columns = (column >= left) & (column < left + side)  # (B, W)
+    return x.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
+
+
+def noise(x: Tensor, std: float, generator: Generator) -> Tensor:
+    """Adds Gaussian noise of deviation `std`."""
+    return x + std * torch.randn(x.shape, device=x.device, generator=generator)
+
+
+def feature_dropout(x: Tensor, share: float, generator: Generator) -> Tensor:
+    """Sets a share of cells to 0, which is the column's mean."""
+    return x * (torch.rand(x.shape, device=x.device, generator=generator) >= share)
+
+
+def mixup(x: Tensor, targets: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Mixes each row with another of the batch, `share` of its own: Zhang et al. 2018, "mixup"."""
+    order = torch.randperm(len(x), device=x.device, generator=generator)
+    return torch.lerp(x[order], x, share), torch.lerp(targets[order], targets, share)

@@ -1,0 +1,162 @@
+"""The catalog of trainers: what there is, what it fits, how its values become a config; imports no torch.
+
+Owns `TRAINERS` and `METRICS`. The control plane validates studies with it; only `load` imports the training code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from trainers import hyperparameters as hyper
+from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.contract import Direction, Kind, Task, TrainResult
+
+METRICS: dict[Task, dict[str, Direction]] = {
+    "classification": {
+        "accuracy": "maximize",
+        "balanced_accuracy": "maximize",
+        "precision": "maximize",
+        "recall": "maximize",
+        "f1": "maximize",
+        "roc_auc": "maximize",
+        "average_precision": "maximize",
+        "log_loss": "minimize",
+        "brier": "minimize",
+        "loss": "minimize",
+    },
+    "regression": {"rmse": "minimize", "mae": "minimize", "r2": "maximize", "loss": "minimize"},
+}
+"""Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
+
+LOSSES: dict[Task, tuple[str, ...]] = {
+    "classification": ("auto", "cross_entropy", "focal"),
+    "regression": ("auto", "mse", "huber"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """A way to train a model.
+
+    Attributes:
+        name: as studies name it.
+        version: changes when the same config would give other numbers.
+        summary: one sentence for people.
+        kinds: kinds of data that it fits.
+        tasks: what it can predict.
+        config: the frozen dataclass of its hyperparameters.
+        entry_point: `module:function` of its train function.
+        default_space: a study's `search_space` for when the user gives none.
+    """
+
+    name: str
+    version: str
+    summary: str
+    kinds: tuple[Kind, ...]
+    tasks: tuple[Task, ...]
+    config: type[TrainingConfig]
+    entry_point: str
+    default_space: dict[str, Any]
+
+
+class UnknownTrainerError(LookupError):
+    """There is no trainer of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(TRAINERS))}")
+        self.name = name
+
+
+SHARED_SPACE: dict[str, Any] = {
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "depth": {"type": "int", "low": 1, "high": 3},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    "weight_decay": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True},
+    "augmentation": {"type": "categorical", "choices": ["none", "light", "strong"]},
+    # not adam beside adamw: here they are the same
+    "optimizer": {"type": "categorical", "choices": ["sgd", "adamw"]},
+    "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": ["sgd"]}},
+}
+
+TRAINERS: dict[str, Trainer] = {
+    trainer.name: trainer
+    for trainer in (
+        Trainer(
+            name="image-mlp",
+            version="1",
+            summary="Fully connected network on the pixels of small images.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageMlpConfig,
+            entry_point="trainers.image_mlp:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
+                "width": {"type": "int", "low": 32, "high": 512, "log": True},
+            },
+        ),
+        Trainer(
+            name="tabular-mlp",
+            version="1",
+            summary="Fully connected network on standardised columns.",
+            kinds=("tabular",),
+            tasks=("classification", "regression"),
+            config=TabularMlpConfig,
+            entry_point="trainers.tabular_mlp:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "width": {"type": "int", "low": 16, "high": 512, "log": True},
+            },
+        ),
+    )
+}
+
+
+def get(name: str) -> Trainer:
+    """Finds a trainer by name.
+
+    Raises:
+        UnknownTrainerError: naming those that there are.
+    """
+    if name not in TRAINERS:
+        raise UnknownTrainerError(name)
+    return TRAINERS[name]
+
+
+def for_kind(kind: Kind) -> Trainer:
+    """The trainer of a study that names none: the first that fits this kind of data."""
+    return next(trainer for trainer in TRAINERS.values() if kind in trainer.kinds)
+
+
+def hyperparameters(trainer: Trainer) -> list[hyper.Hyperparameter]:
+    """Every hyperparameter of a trainer, in the order of its config."""
+    return hyper.describe(trainer.config)
+
+
+def build_config(trainer: Trainer, values: Mapping[str, object], task: Task) -> TrainingConfig:
+    """Makes a trainer's config of plain values; what is left out has its default.
+
+    Raises:
+        ConfigError: for an unknown name, a wrong type, a value out of range, or values that cannot go together.
+    """
+    config = hyper.build(trainer.config, values)
+    if config.loss not in LOSSES[task]:
+        raise hyper.ConfigError("loss", f"{config.loss} is not for {task}; use one of {', '.join(LOSSES[task])}")
+    if task == "regression" and config.label_smoothing > 0:
+        raise hyper.ConfigError("label_smoothing", "regression has no labels to smooth; leave it out")
+    if task == "regression" and config.class_weighting != "none":
+        raise hyper.ConfigError("class_weighting", "regression has no classes to weigh; leave it out")
+    # batches of nearly equal size have at least two rows from 4 on, and one row has no variance to normalise by
+    if config.batch_norm and config.batch_size < 4:
+        raise hyper.ConfigError("batch_size", "batch_norm needs batches of at least 4 rows")
+    return config
+
+
+def load(trainer: Trainer) -> Callable[..., TrainResult]:
+    """Imports a trainer's code, torch included, and gives its train function."""
+    module, function = trainer.entry_point.split(":")
+    return cast("Callable[..., TrainResult]", getattr(importlib.import_module(module), function))

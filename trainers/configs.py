@@ -1,0 +1,104 @@
+"""The configs of the built-in trainers: every hyperparameter with default, range and meaning; imports no torch.
+
+Owns what can be tuned. How a value is used is told where it is used: `optimizers`, `schedules`, `losses`,
+`augmentation`, `networks`, `loop`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainers.hyperparameters import choice, number, switch, whole
+
+PRESETS = ("none", "light", "strong")
+BY_PRESET = "Left out (null), the preset of `augmentation` decides."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """What every network that is trained by `trainers.loop` shares."""
+
+    learning_rate: float = number(3e-3, 1e-8, 100.0, "Peak learning rate; the schedule scales it.", log=True)
+    batch_size: int = whole(
+        64, 1, 65536, "Most rows per step; an epoch is cut into batches of nearly equal size.", log=True
+    )
+    epochs: int = whole(20, 1, 10_000, "Passes over the training part.")
+    width: int = whole(
+        256, 1, 16_384, "Units of the first hidden layer; each next layer has half, at least 8.", log=True
+    )
+    depth: int = whole(2, 0, 8, "Hidden layers; 0 is a linear model.")
+    activation: str = choice("relu", ("relu", "leaky_relu", "gelu", "silu", "tanh"), "Between layers.")
+    batch_norm: bool = switch("Batch normalisation before each activation.")
+    dropout: float = number(0.0, 0.0, 0.95, "Share of hidden units dropped in training.")
+    weight_decay: float = number(
+        1e-3,
+        0.0,
+        0.9,
+        "Share of each weight removed per epoch at the peak of the schedule, whatever the optimizer, the learning "
+        "rate and the batch size; biases and norms are spared.",
+        log=True,
+    )
+    l1: float = number(0.0, 0.0, 10.0, "Factor of the sum of absolute weights in the loss.", log=True)
+    label_smoothing: float = number(0.0, 0.0, 0.9, "Share of the target spread over all classes; classification only.")
+    class_weighting: str = choice(
+        "none", ("none", "balanced"), "`balanced` weighs rows by the inverse frequency of their class."
+    )
+    optimizer: str = choice(
+        "adamw",
+        ("sgd", "adam", "adamw"),
+        "As weight decay is decoupled for all of them, `adam` and `adamw` are the same.",
+    )
+    momentum: float = number(0.9, 0.0, 0.999, "For sgd.")
+    nesterov: bool = switch("For sgd: Nesterov's momentum, where momentum is above 0.")
+    beta1: float = number(0.9, 0.0, 0.999, "For adam and adamw: memory of the gradient's mean.")
+    beta2: float = number(0.999, 0.5, 0.99999, "For adam and adamw: memory of the gradient's square.")
+    loss: str = choice(
+        "auto",
+        ("auto", "cross_entropy", "focal", "mse", "huber"),
+        "`auto` is cross_entropy for classification and mse for regression.",
+    )
+    focal_gamma: float = number(2.0, 0.0, 10.0, "For focal: how much easy rows are played down.")
+    huber_delta: float = number(1.0, 1e-3, 100.0, "For huber: where it turns linear, in target deviations.", log=True)
+    schedule: str = choice(
+        "cosine", ("constant", "step", "exponential", "cosine", "one_cycle"), "Course of the learning rate."
+    )
+    warmup_fraction: float = number(
+        0.0, 0.0, 0.9, "Share of all steps in which the learning rate rises; one_cycle takes 0 as 0.3."
+    )
+    gradient_clip: float = number(0.0, 0.0, 1e6, "Greatest norm of the gradient; 0 is off.", log=True)
+    early_stopping_patience: int = whole(
+        0, 0, 10_000, "Epochs without improvement of the objective before training stops; 0 is off."
+    )
+    mixed_precision: bool = switch("bfloat16 for the forward pass in training on CUDA; elsewhere without effect.")
+    augmentation: str = choice("none", PRESETS, "Preset of the strengths below.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMlpConfig(TrainingConfig):
+    """`image-mlp`: flattened pixels through fully connected layers, for example 784-256-128-10."""
+
+    flip_p: float | None = number(
+        None, 0.0, 1.0, f"Chance of a left-right flip; 0 in all presets, as a flipped digit is none. {BY_PRESET}"
+    )
+    rotate_deg: float | None = number(None, 0.0, 15.0, f"Rotation by up to so many degrees. {BY_PRESET}")
+    crop_pad: int | None = whole(None, 0, 4, f"Shift by up to so many pixels each way. {BY_PRESET}")
+    cutout: int | None = whole(None, 0, 64, f"Side in pixels of a square that is blanked. {BY_PRESET}")
+    mixup_alpha: float | None = number(None, 0.0, 4.0, f"Mixing of rows by Beta(alpha, alpha). {BY_PRESET}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabularMlpConfig(TrainingConfig):
+    """`tabular-mlp`: standardised columns through fully connected layers."""
+
+    width: int = whole(
+        128, 1, 16_384, "Units of the first hidden layer; each next layer has half, at least 8.", log=True
+    )
+    batch_size: int = whole(
+        32, 1, 65536, "Most rows per step; an epoch is cut into batches of nearly equal size.", log=True
+    )
+    epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
+    noise_std: float | None = number(None, 0.0, 2.0, f"Gaussian noise, in deviations of the column. {BY_PRESET}")
+    feature_dropout: float | None = number(
+        None, 0.0, 0.9, f"Share of cells replaced by their column's mean. {BY_PRESET}"
+    )
+    mixup_alpha: float | None = number(None, 0.0, 4.0, f"Mixing of rows by Beta(alpha, alpha). {BY_PRESET}")

@@ -1,0 +1,105 @@
+"""What a trainer is given and what it gives back; imports no torch, so the control plane may read it.
+
+Owns the words between a trainer and whoever runs it: the parts of a data set, the report, the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+Kind = Literal["tabular", "image"]
+Task = Literal["classification", "regression"]
+Direction = Literal["maximize", "minimize"]
+
+Objective = tuple[str, Direction]
+"""The metric by which epochs are compared, by its bare name (`roc_auc`, `loss`), and which way is better."""
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""`report(step, metrics)`: step counts finished epochs from 1. Raises `TrialPruned` or `TrialStopped`."""
+
+
+class TrialPruned(Exception):  # noqa: N818 - Optuna's own word
+    """The pruner ended this trial; raised by `report`."""
+
+
+class TrialStopped(Exception):  # noqa: N818 - beside TrialPruned
+    """The study was cancelled or the lease lost; raised by `report`. Nothing is kept."""
+
+
+class NonFiniteError(Exception):
+    """A loss or metric became NaN or infinite.
+
+    Attributes:
+        step: the epoch, from 1, in which it happened.
+        metric: the metric's name, for example `train/loss`.
+    """
+
+    def __init__(self, step: int, metric: str) -> None:
+        super().__init__(f"{metric} became NaN or infinite in step {step}")
+        self.step = step
+        self.metric = metric
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A whole data set in memory, raw as its owner gave it.
+
+    Attributes:
+        name: for example `digits`.
+        kind: which trainers fit.
+        task: what is predicted.
+        x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
+            `(rows, height, width, channels)` for image.
+        y: `(rows,)`: class indices `0..classes-1`, or float targets.
+        feature_names: one per column for tabular data, empty for images.
+        class_names: one per class, empty for regression.
+        digest: `sha256:…` over shape, type and bytes of x and y.
+    """
+
+    name: str
+    kind: Kind
+    task: Task
+    x: np.ndarray
+    y: np.ndarray
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set: training, validation or test."""
+
+    dataset: Dataset
+    rows: np.ndarray  # (n,) int64 indices into dataset.x and dataset.y
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished trial is.
+
+    Attributes:
+        metrics: the validation metrics (`val/loss`, `val/roc_auc`, …) and `train/loss` at the best epoch, by the
+            first objective.
+        best_step: that epoch, from 1.
+        curves: JSON-ready numbers for figures, on validation, as `trainers.curves` describes them.
+        network: with that epoch's weights, on the CPU, in eval mode; takes the preprocessed tensor and gives
+            probabilities `(rows, classes)`, or targets in raw units `(rows,)`.
+        preprocessing: JSON-ready description of how raw rows become that tensor.
+        example: at least two synthetic raw rows, never the user's own data.
+        facts: `parameters`, `epochs` run, `train_s` in the loop, `latency_ms` of one row on the CPU.
+    """
+
+    metrics: dict[str, float]
+    best_step: int
+    curves: dict[str, Any]
+    network: nn.Module
+    preprocessing: dict[str, Any]
+    example: np.ndarray
+    facts: dict[str, float] = field(default_factory=dict)

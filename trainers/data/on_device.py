@@ -1,0 +1,106 @@
+"""A split's two parts, preprocessed once and resident on a device; kept from trial to trial.
+
+Owns the only state that outlives a trial: a cache bounded in bytes, the least recently used split leaving first. It is
+read-only for trainers and meant for a process that trains one trial at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers import preprocessing
+from trainers.contract import Part, Task
+
+CACHE_BYTES = 2**30
+_cache: OrderedDict[tuple[str, str, str, str], OnDevice] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """Two parts as tensors.
+
+    Attributes:
+        task: what is predicted.
+        x_train: float32 `(rows, features)` or `(rows, channels, height, width)`.
+        y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
+        x_validation: like x_train.
+        y_validation: like y_train.
+        y_raw: validation's classes or targets as they were given, `(rows,)`, on the CPU.
+        preprocessing: fitted on the training part, as `trainers.preprocessing` describes it.
+        dtype: of raw rows.
+    """
+
+    task: Task
+    x_train: Tensor
+    y_train: Tensor
+    x_validation: Tensor
+    y_validation: Tensor
+    y_raw: np.ndarray
+    preprocessing: dict[str, Any]
+    dtype: np.dtype[Any]
+
+    @property
+    def outputs(self) -> int:
+        """Values that a network must give per row."""
+        return max(1, len(self.preprocessing["class_names"]))
+
+    @property
+    def bytes(self) -> int:
+        """Memory held on the device."""
+        return sum(tensor.nbytes for tensor in (self.x_train, self.y_train, self.x_validation, self.y_validation))
+
+
+def prepare(train: Part, validation: Part, device: str) -> OnDevice:
+    """Gives a split's tensors, out of the cache where it has them.
+
+    Raises:
+        ValueError: where a part is empty or has values that are missing or infinite.
+    """
+    key = (train.dataset.digest, _rows_digest(train.rows), _rows_digest(validation.rows), device)
+    if key in _cache:
+        _cache.move_to_end(key)
+        return _cache[key]
+    prepared = _prepare(train, validation, device)
+    _cache[key] = prepared
+    while len(_cache) > 1 and sum(each.bytes for each in _cache.values()) > CACHE_BYTES:
+        _cache.popitem(last=False)
+    return prepared
+
+
+def _rows_digest(rows: np.ndarray) -> str:
+    return hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()
+
+
+def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
+    if not len(train.rows) or not len(validation.rows):
+        raise ValueError(f"{train.dataset.name}: the training and the validation part need at least one row each")
+    fitted = preprocessing.fit(train)
+    x_train, y_train = _tensors(train, fitted, device)
+    x_validation, y_validation = _tensors(validation, fitted, device)
+    return OnDevice(
+        task=train.dataset.task,
+        x_train=x_train,
+        y_train=y_train,
+        x_validation=x_validation,
+        y_validation=y_validation,
+        y_raw=validation.dataset.y[validation.rows],
+        preprocessing=fitted,
+        dtype=train.dataset.x.dtype,
+    )
+
+
+def _tensors(part: Part, fitted: dict[str, Any], device: str) -> tuple[Tensor, Tensor]:
+    x = preprocessing.apply(fitted, part.dataset.x[part.rows])
+    if not np.isfinite(x).all():
+        raise ValueError(f"{part.dataset.name} has values that are missing or infinite")
+    y = part.dataset.y[part.rows]
+    if part.dataset.task == "regression":
+        y = ((y - fitted["target_mean"]) / fitted["target_scale"]).astype(np.float32)[:, None]
+    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)

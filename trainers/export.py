@@ -1,0 +1,88 @@
+"""Writes a trained model as a folder that MLflow loads without this project and without unpickling anything.
+
+The folder is an MLflow pyfunc model from code: `exported_model.py`, a `torch.export` network that takes any number of
+rows, the JSON of its preprocessing, an explicit signature, pinned requirements and a synthetic input example. Given all
+that, MLflow has nothing to infer, which would start a process and take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import torch
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+
+from trainers import preprocessing
+from trainers.contract import Dataset, TrainResult
+from trainers.data.builtin import DatasetInfo
+
+MODEL_CODE = Path(__file__).with_name("exported_model.py")
+REQUIRED = ("mlflow", "numpy", "pandas", "torch")
+
+
+def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo) -> None:
+    """Writes a result's model.
+
+    Args:
+        result: of a trainer.
+        folder: where to; must not exist or be empty.
+        dataset: what it was trained on; its name and digest are written into the model's metadata.
+    """
+    with TemporaryDirectory() as scratch:
+        network, facts = Path(scratch, "network.pt2"), Path(scratch, "preprocessing.json")
+        _save_network(result, network)
+        facts.write_text(json.dumps(result.preprocessing, allow_nan=False), encoding="utf-8")
+        mlflow.pyfunc.save_model(
+            path=folder,
+            python_model=str(MODEL_CODE),
+            artifacts={"network": str(network), "preprocessing": str(facts)},
+            signature=signature(result),
+            input_example=_example(result),
+            pip_requirements=requirements(),
+            metadata={"dataset": dataset.name, "dataset_digest": dataset.digest, "task": dataset.task},
+            # else a uv.lock and pyproject.toml of the current folder would be copied in
+            uv_project_path=scratch,
+        )
+
+
+def warm_up() -> None:
+    """Makes torch load its exporter, which takes seconds, before a trial has to wait for it."""
+    torch.export.export(torch.nn.Identity(), (torch.zeros(2, 1),))
+
+
+def signature(result: TrainResult) -> ModelSignature:
+    """What the model takes and gives: named columns of doubles, or a tensor of raw images."""
+    facts = result.preprocessing
+    if facts["kind"] == "tabular":
+        takes = Schema([ColSpec("double", name) for name in facts["feature_names"]])
+    else:
+        takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
+    gives = facts["class_names"] or ["prediction"]
+    return ModelSignature(inputs=takes, outputs=Schema([ColSpec("double", name) for name in gives]))
+
+
+def requirements() -> list[str]:
+    """The versions the model was made with; of torch without its build (`+cpu`), which no index serves."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
+
+
+def _save_network(result: TrainResult, path: Path) -> None:
+    # the example has at least two rows: torch.export takes a dimension of one for a constant
+    x = torch.from_numpy(preprocessing.apply(result.preprocessing, result.example))
+    program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    program.example_inputs = None  # torch would pickle it beside the weights
+    torch.export.save(program, path)
+
+
+def _example(result: TrainResult) -> Any:
+    if result.preprocessing["kind"] == "tabular":
+        return pd.DataFrame(result.example.astype(np.float64), columns=result.preprocessing["feature_names"])
+    return result.example

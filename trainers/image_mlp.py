@@ -1,0 +1,47 @@
+"""`image-mlp`: fully connected layers on the pixels of small images, for example 784-256-128-10."""
+
+from __future__ import annotations
+
+import torch
+
+from trainers import augmentation, loop, networks, tasks
+from trainers.configs import ImageMlpConfig
+from trainers.contract import Objective, Part, Report, TrainResult
+from trainers.data import on_device
+
+
+def train(
+    train_part: Part,
+    validation_part: Part,
+    config: ImageMlpConfig,
+    report: Report,
+    *,
+    device: str,
+    seed: int,
+    objective: Objective,
+) -> TrainResult:
+    """Trains on one part, judges each epoch on the other and gives back the best epoch.
+
+    Args:
+        train_part: the rows to learn from; preprocessing is fitted on them alone.
+        validation_part: the rows to compare epochs by.
+        config: the hyperparameters.
+        report: called after each epoch; what it raises ends the training.
+        device: as torch names it, `cpu` or `cuda:0`.
+        seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
+        objective: the metric and direction by which the best epoch is chosen.
+    """
+    torch.manual_seed(seed)
+    data = on_device.prepare(train_part, validation_part, device)
+    _, channels, height, width = data.x_train.shape
+    network = networks.mlp(channels * height * width, data.outputs, config).to(device)
+    # the darkest value of each channel in training, in the network's scale
+    darkest = [
+        (low - mean) / scale
+        for low, mean, scale in zip(*(data.preprocessing[key] for key in ("low", "mean", "scale")), strict=True)
+    ]
+    background = torch.tensor(darkest, device=device)[:, None, None]
+    strengths = augmentation.image_strengths(config, min(height, width))
+    problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
+    augment = augmentation.of_images(strengths, background, seed)
+    return loop.fit(network, problem, data, config, report, augment=augment, seed=seed, objective=objective)

@@ -1,0 +1,197 @@
+"""The training loop that all networks share, from the first batch to the best epoch's weights.
+
+Data sets live on the device and batches are index selections, so no loader collates rows; nothing waits for the device
+within an epoch, and numbers cross over once at its end. With one seed and one device the losses are the same to the
+bit, whatever the process trained before.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainers import losses, optimizers, preprocessing, schedules
+from trainers.augmentation import Augment
+from trainers.catalog import METRICS
+from trainers.configs import TrainingConfig
+from trainers.contract import NonFiniteError, Objective, Report, Task, TrainResult
+from trainers.data.on_device import OnDevice
+from trainers.tasks import Problem
+
+VALIDATION_CHUNK = 16_384  # rows, so that a large validation part does not need memory for all of its activations
+EXAMPLE_ROWS = 3
+LATENCY_RUNS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        step: that epoch, from 1.
+        metrics: `train/loss`, `val/loss` and `val/<metric>`.
+        predictions: on validation.
+        weights: a copy of the network's state, on its device.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    predictions: np.ndarray
+    weights: dict[str, Tensor]
+
+
+def fit(
+    network: nn.Module,
+    problem: Problem,
+    data: OnDevice,
+    config: TrainingConfig,
+    report: Report,
+    *,
+    augment: Augment | None,
+    seed: int,
+    objective: Objective,
+) -> TrainResult:
+    """Trains a network and gives back its best epoch.
+
+    Every epoch reports `train/loss` (mean over rows of the loss that is trained on, without the L1 penalty),
+    `val/loss`, `val/<metric>`, `learning_rate` (of the last step), `samples_per_s` (training rows) and `epoch_s`
+    (with validation).
+
+    Raises:
+        NonFiniteError: in the epoch in which a loss or metric is NaN or infinite.
+        ValueError: if the objective is no metric of the task.
+    """
+    metric, sign = _judge(objective, data.task)
+    move = optimizers.optimizer(network, config)
+    rows = len(data.x_train)
+    steps = math.ceil(rows / config.batch_size)
+    schedule = schedules.schedule(config.schedule, steps * config.epochs, config.warmup_fraction)
+    # drawn on the CPU, so that each device sees the same batches
+    shuffling = torch.Generator().manual_seed(seed)
+    best: Best | None = None
+    began = perf_counter()
+    for step in range(1, config.epochs + 1):
+        started = perf_counter()
+        batches = torch.randperm(rows, generator=shuffling).to(data.x_train.device).tensor_split(steps)
+        train_loss = _train_epoch(
+            network, problem, data.x_train, batches, config, move, schedule, (step - 1) * steps, augment
+        )
+        trained = perf_counter()
+        metrics, predictions = _validate(network, problem, data, step, train_loss)
+        speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
+        report(step, {**metrics, "learning_rate": config.learning_rate * schedule(step * steps - 1), **speed})
+        if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
+            weights = {name: value.clone() for name, value in network.state_dict().items()}
+            best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
+        if 0 < config.early_stopping_patience <= step - best.step:
+            break
+    assert best is not None
+    facts = {"epochs": float(step), "train_s": perf_counter() - began}
+    return _result(network, problem, data, best, facts)
+
+
+def _judge(objective: Objective, task: Task) -> tuple[str, int]:
+    """The metric to compare epochs by, and the sign that makes more of it better."""
+    metric, direction = objective
+    if metric not in METRICS[task]:
+        raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
+    return metric, 1 if direction == "maximize" else -1
+
+
+def _train_epoch(
+    network: nn.Module,
+    problem: Problem,
+    x_train: Tensor,
+    batches: tuple[Tensor, ...],
+    config: TrainingConfig,
+    move: optimizers.Step,
+    schedule: schedules.Schedule,
+    steps_before: int,
+    augment: Augment | None,
+) -> float:
+    """Takes one step per batch of row indices; gives the mean training loss over rows."""
+    network.train()
+    parameters, weights = list(network.parameters()), optimizers.weights(network)
+    summed = torch.zeros((), device=x_train.device)
+    for step, rows in enumerate(batches, start=steps_before):
+        factor = schedule(step)
+        x, targets = x_train.index_select(0, rows), problem.train_targets.index_select(0, rows)
+        if augment is not None:
+            x, targets = augment(x, targets)
+        with _precision(config, x_train.device):
+            outputs = network(x)
+        loss = problem.loss(outputs.float(), targets)
+        summed += loss.detach() * len(rows)
+        if config.l1 > 0:
+            loss = loss + config.l1 * losses.l1(weights)
+        optimizers.forget_gradients(parameters)
+        torch.autograd.backward(loss)
+        if config.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+        move(config.learning_rate * factor)
+        if config.weight_decay > 0:
+            optimizers.decay(weights, config.weight_decay, factor, len(batches))
+    return summed.item() / len(x_train)  # the epoch's one wait for the device
+
+
+def _precision(config: TrainingConfig, device: torch.device) -> AbstractContextManager[object]:
+    if config.mixed_precision and device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def _validate(
+    network: nn.Module, problem: Problem, data: OnDevice, step: int, train_loss: float
+) -> tuple[dict[str, float], np.ndarray]:
+    """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
+    _refuse_non_finite(step, {"train/loss": train_loss})
+    network.eval()
+    with torch.inference_mode():
+        outputs = torch.cat([network(chunk) for chunk in torch.split(data.x_validation, VALIDATION_CHUNK)])
+        loss = problem.loss(outputs, problem.validation_targets).item()
+        predictions = problem.head(outputs).cpu().numpy()
+    _refuse_non_finite(step, {"val/loss": loss})
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below, by name
+        measured = {f"val/{name}": value for name, value in problem.measure(predictions).items()}
+    _refuse_non_finite(step, measured)
+    return {"train/loss": train_loss, "val/loss": loss, **measured}, predictions
+
+
+def _refuse_non_finite(step: int, metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(step, name)
+
+
+def _result(network: nn.Module, problem: Problem, data: OnDevice, best: Best, facts: dict[str, float]) -> TrainResult:
+    """Puts the best epoch's weights back and gathers what is kept of a trial."""
+    network.load_state_dict(best.weights)
+    whole = nn.Sequential(network, problem.head).cpu().eval()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return TrainResult(
+        metrics=best.metrics,
+        best_step=best.step,
+        curves=problem.draw(best.predictions),
+        network=whole,
+        preprocessing=data.preprocessing,
+        example=preprocessing.synthetic(data.preprocessing, EXAMPLE_ROWS, data.dtype, seed=0),
+        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.x_train[:1].cpu()), **facts},
+    )
+
+
+@torch.inference_mode()
+def _latency_ms(network: nn.Module, row: Tensor) -> float:
+    """The median time that one row takes on the CPU, in milliseconds."""
+    times = []
+    for _ in range(LATENCY_RUNS):
+        started = perf_counter()
+        network(row)
+        times.append(perf_counter() - started)
+    return 1000 * statistics.median(times)

@@ -1,0 +1,40 @@
+"""`tabular-mlp`: fully connected layers on standardised columns, for classification and regression."""
+
+from __future__ import annotations
+
+import torch
+
+from trainers import augmentation, loop, networks, tasks
+from trainers.configs import TabularMlpConfig
+from trainers.contract import Objective, Part, Report, TrainResult
+from trainers.data import on_device
+
+
+def train(
+    train_part: Part,
+    validation_part: Part,
+    config: TabularMlpConfig,
+    report: Report,
+    *,
+    device: str,
+    seed: int,
+    objective: Objective,
+) -> TrainResult:
+    """Trains on one part, judges each epoch on the other and gives back the best epoch.
+
+    Args:
+        train_part: the rows to learn from; preprocessing is fitted on them alone.
+        validation_part: the rows to compare epochs by.
+        config: the hyperparameters.
+        report: called after each epoch; what it raises ends the training.
+        device: as torch names it, `cpu` or `cuda:0`.
+        seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
+        objective: the metric and direction by which the best epoch is chosen.
+    """
+    torch.manual_seed(seed)
+    data = on_device.prepare(train_part, validation_part, device)
+    network = networks.mlp(data.x_train.shape[1], data.outputs, config).to(device)
+    strengths = augmentation.tabular_strengths(config)
+    problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
+    augment = augmentation.of_rows(strengths, data.x_train.device, seed)
+    return loop.fit(network, problem, data, config, report, augment=augment, seed=seed, objective=objective)
