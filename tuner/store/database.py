@@ -1,0 +1,45 @@
+"""Connections to PostgreSQL: one engine a process, every session in UTC.
+
+Owns the engine's settings. `transaction(engine)` is the one way to a connection; a use case opens it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL, make_url
+
+
+def normalise(url: str) -> URL:
+    """The URL with the psycopg2 driver named; a plain `postgresql://` means psycopg 3 to SQLAlchemy 2.1."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ValueError(f"the database must be PostgreSQL, and {parsed.drivername!r} is not: use postgresql://…")
+    return parsed.set(drivername="postgresql+psycopg2")
+
+
+def connect(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine whose sessions speak UTC and give up on a lock after 10 s."""
+    return create_engine(
+        normalise(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        connect_args={
+            "connect_timeout": 5,
+            # search_path: a role named like our schema would otherwise make it the default one
+            "options": "-c timezone=UTC -c search_path=public -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "application_name": "tuner",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed at the end, rolled back on an exception."""
+    with engine.begin() as connection:
+        yield connection

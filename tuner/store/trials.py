@@ -1,0 +1,168 @@
+"""Rows of `trials`: insert, sampled parameters, the one way to finish, and reading them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
+
+from tuner.domain.errors import NotFoundError
+from tuner.domain.states import FINISHED, TrialState
+from tuner.store.tables import attempts, reports, studies, trials
+
+TrialRow = Row[Any]
+
+_COUNTERS = {
+    TrialState.COMPLETE: studies.c.n_complete,
+    TrialState.PRUNED: studies.c.n_pruned,
+    TrialState.FAILED: studies.c.n_failed,
+    TrialState.CANCELLED: studies.c.n_cancelled,
+}
+_held = exists().where(attempts.c.trial_id == trials.c.id, attempts.c.state == "running")
+
+
+def create(connection: Connection, study_id: int, number: int, system_attrs: Mapping[str, Any] | None = None) -> int:
+    """Inserts a waiting trial; the caller holds the study's lock and counts it."""
+    values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
+    if system_attrs:
+        values["system_attrs"] = json.dumps(system_attrs)
+    return int(connection.execute(insert(trials).values(**values).returning(trials.c.id)).scalar_one())
+
+
+def first_free(connection: Connection, study_id: int) -> TrialRow | None:
+    """The waiting trial with the lowest number that no attempt holds; the caller holds the study's lock."""
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.state == "waiting", ~_held)
+    return connection.execute(query.order_by(trials.c.number).limit(1)).one_or_none()
+
+
+def free(connection: Connection, study_id: int) -> list[TrialRow]:
+    """Every waiting trial that no attempt holds."""
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.state == "waiting", ~_held)
+    return list(connection.execute(query.order_by(trials.c.number)))
+
+
+def set_sampled(
+    connection: Connection,
+    trial_id: int,
+    *,
+    params: Mapping[str, Any],
+    distributions: Mapping[str, Any],
+    system_attrs: Mapping[str, Any],
+) -> bool:
+    """Writes what the sampler gave and starts the trial; False if its attempt was lost meanwhile."""
+    written = connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id, trials.c.state == "waiting", _held)
+        .values(
+            params=json.dumps(params),
+            distributions=json.dumps(distributions),
+            system_attrs=json.dumps(system_attrs),
+            state=TrialState.RUNNING,
+            started_at=func.coalesce(trials.c.started_at, func.now()),
+        )
+    )
+    return written.rowcount == 1
+
+
+def resume(connection: Connection, trial_id: int) -> bool:
+    """Starts a trial again that has its parameters from an earlier attempt; False if its attempt was lost meanwhile."""
+    written = connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id, trials.c.state == "waiting", _held)
+        .values(state=TrialState.RUNNING)
+    )
+    return written.rowcount == 1
+
+
+def wait_again(connection: Connection, study_id: int, trial_id: int, *, used_attempt: bool) -> None:
+    """Takes a trial off its ended attempt; the caller holds the study's lock."""
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id)
+        .values(state=TrialState.WAITING, n_attempts=trials.c.n_attempts + int(used_attempt))
+    )
+    connection.execute(update(studies).where(studies.c.id == study_id).values(n_live=studies.c.n_live - 1))
+
+
+def finish(
+    connection: Connection,
+    *,
+    study_id: int,
+    trial_id: int,
+    state: TrialState,
+    was_live: bool,
+    end_reason: str | None,
+    objective_values: Sequence[float] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    best_step: int | None = None,
+    error: str | None = None,
+    finished_at: Any = None,
+) -> int:
+    """Ends a trial for good and counts it; the caller holds the study's lock. Returns its `finish_seq`."""
+    assert state in FINISHED
+    counter = _COUNTERS[state]
+    finish_seq = connection.execute(
+        update(studies)
+        .where(studies.c.id == study_id)
+        .values(
+            {
+                studies.c.finish_seq: studies.c.finish_seq + 1,
+                studies.c.n_live: studies.c.n_live - int(was_live),
+                counter: counter + 1,
+            }
+        )
+        .returning(studies.c.finish_seq)
+    ).scalar_one()
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id)
+        .values(
+            state=state,
+            finish_seq=finish_seq,
+            finished_at=func.now() if finished_at is None else finished_at,
+            end_reason=end_reason,
+            objective_values=None if objective_values is None else list(objective_values),
+            metrics=None if metrics is None else json.dumps(metrics),
+            best_step=best_step,
+            error=error,
+        )
+    )
+    return int(finish_seq)
+
+
+def get(connection: Connection, study_id: int, number: int) -> TrialRow:
+    """One trial by its number.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    row = connection.execute(
+        select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"study {study_id} has no trial {number}")
+    return row
+
+
+def by_id(connection: Connection, trial_id: int) -> TrialRow:
+    return connection.execute(select(trials).where(trials.c.id == trial_id)).one()
+
+
+def page(connection: Connection, study_id: int, *, after: int, limit: int, state: str | None) -> list[TrialRow]:
+    """Trials with numbers above `after`, ascending."""
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.number > after)
+    if state is not None:
+        query = query.where(trials.c.state == state)
+    return list(connection.execute(query.order_by(trials.c.number).limit(limit)))
+
+
+def numbered(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[TrialRow]:
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.number.in_(numbers))
+    return list(connection.execute(query.order_by(trials.c.number)))
+
+
+def reports_of(connection: Connection, trial_id: int) -> list[Row[Any]]:
+    query = select(reports).where(reports.c.trial_id == trial_id)
+    return list(connection.execute(query.order_by(reports.c.fold, reports.c.step)))
