@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Row,
     Select,
     String,
+    bindparam,
     case,
     cast,
     func,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    text,
     union_all,
     update,
 )
@@ -79,15 +82,25 @@ def _trials(curves: Curves | None) -> Select[Any]:
     return select(*_TRIAL, *_curve(curves))
 
 
+def _finished_since(curves: Curves) -> CompoundSelect[Any]:
+    of_study = trials.c.study_id == bindparam("study_id")
+    finished = _trials(curves).where(of_study, trials.c.finish_seq > bindparam("finish_seq"))
+    unfinished = _trials(None).where(of_study, trials.c.state.in_(_UNFINISHED))
+    return union_all(finished, unfinished)
+
+
+# Built once: putting these together costs as much as running them
+_BY_ID = {curves: _trials(curves).where(trials.c.id == bindparam("trial_id")) for curves in (None, *get_args(Curves))}
+_SINCE = {curves: _finished_since(curves) for curves in get_args(Curves)}
+
+
 def finished_since(connection: Connection, study_id: int, finish_seq: int, curves: Curves) -> list[HistoryRow]:
     """In one statement: trials that finished after `finish_seq`, and all unfinished ones (without their curves)."""
-    finished = _trials(curves).where(trials.c.study_id == study_id, trials.c.finish_seq > finish_seq)
-    unfinished = _trials(None).where(trials.c.study_id == study_id, trials.c.state.in_(_UNFINISHED))
-    return list(connection.execute(union_all(finished, unfinished)))
+    return list(connection.execute(_SINCE[curves], {"study_id": study_id, "finish_seq": finish_seq}))
 
 
 def trial(connection: Connection, trial_id: int, *, curves: Curves | None = None) -> HistoryRow | None:
-    return connection.execute(_trials(curves).where(trials.c.id == trial_id)).one_or_none()
+    return connection.execute(_BY_ID[curves], {"trial_id": trial_id}).one_or_none()
 
 
 def all_trials(connection: Connection, study_id: int, states: Collection[str] | None = None) -> list[HistoryRow]:
@@ -121,6 +134,15 @@ def lock_asks(connection: Connection, study_id: int) -> None:
     Not the study's row: claims and finished trials should not wait for a sampler.
     """
     connection.execute(select(func.pg_advisory_xact_lock(_ASK_LOCK, study_id % 2**31)))
+
+
+def allow_idle(connection: Connection) -> None:
+    """Lets this transaction wait as long as a slow sampler takes; the server would end its session after a minute."""
+    connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+
+
+def study_attrs(connection: Connection, study_id: int) -> str:
+    return str(connection.execute(select(studies.c.system_attrs).where(studies.c.id == study_id)).scalar_one())
 
 
 def change_study_attrs(connection: Connection, study_id: int, change: Callable[[dict[str, Any]], None]) -> None:
@@ -169,8 +191,10 @@ def set_trial(connection: Connection, trial_id: int, **values: Any) -> None:
 def distributions_naming(connection: Connection, study_id: int, name: str) -> list[str]:
     """Distribution texts of the study that contain the quoted name; JSON with NaN rules out JSON operators."""
     quoted = literal(json.dumps(name), String)
-    query = select(trials.c.distributions.distinct()).where(
-        trials.c.study_id == study_id, func.strpos(trials.c.distributions, quoted) > 0
+    query = (
+        select(trials.c.distributions)
+        .distinct()
+        .where(trials.c.study_id == study_id, func.strpos(trials.c.distributions, quoted) > 0)
     )
     return list(connection.execute(query).scalars())
 

@@ -6,6 +6,7 @@ Owns the channel. A notice is only a hint: whoever waits looks for itself, and l
 from __future__ import annotations
 
 import select
+import socket
 import threading
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ class Listener:
         self._engine = engine
         self._wake = wake
         self._stopped = threading.Event()
+        self._stop_reader, self._stop_writer = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
     def start(self) -> None:
@@ -38,7 +40,10 @@ class Listener:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._stop_writer.send(b"x")
         self._thread.join()
+        self._stop_reader.close()
+        self._stop_writer.close()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -57,7 +62,7 @@ class Listener:
             driver.cursor().execute(f"listen {CHANNEL}")
             self._wake()
             while not self._stopped.is_set():
-                if select.select([driver], [], [], 0.5)[0]:
+                if driver in select.select([driver, self._stop_reader], [], [])[0]:
                     driver.poll()
                     if driver.notifies:
                         driver.notifies.clear()

@@ -37,9 +37,10 @@ LOCK_CLASS = 0x7075626C  # "publ", the first half of the advisory locks' keys
 
 _finished = trials.c.state.in_([str(state) for state in sorted(FINISHED)])
 _unsent_reports = exists().where(reports.c.trial_id == trials.c.id, ~reports.c.published)
-_end_unseen = and_(_finished, trials.c.published_at.is_(None))
-_running_unseen = and_(trials.c.state == TrialState.RUNNING, trials.c.run_id.is_(None))
-_live_unseen = and_(~_finished, or_(_running_unseen, _unsent_reports))  # one that waits is shown once it has run
+# `published_at is null` goes without saying of a live trial, and lets PostgreSQL use the index of the unpublished
+_end_unseen = and_(trials.c.published_at.is_(None), _finished)
+_start_unseen = and_(trials.c.published_at.is_(None), trials.c.state == TrialState.RUNNING, trials.c.run_id.is_(None))
+_live_unseen = and_(trials.c.published_at.is_(None), ~_finished, or_(_start_unseen, _unsent_reports))
 
 
 @contextmanager
@@ -92,7 +93,8 @@ def _study_unseen() -> ColumnElement[bool]:
 
 def studies_due(connection: Connection, *, after: int, but: Collection[int], limit: int) -> list[int]:
     """Ids of studies of which something is unpublished, going round from the id `after`."""
-    trial_unseen = exists().where(trials.c.study_id == studies.c.id, or_(_end_unseen, _live_unseen))
+    unseen = and_(trials.c.published_at.is_(None), or_(_end_unseen, _live_unseen))
+    trial_unseen = exists().where(trials.c.study_id == studies.c.id, unseen)
     query = (
         select(studies.c.id)
         .where(studies.c.spec.is_not(None), or_(_study_unseen(), trial_unseen), studies.c.id.not_in(but))
@@ -172,7 +174,7 @@ def unpublished(connection: Connection, study_id: int) -> Any:
             .label("reports"),
             select(func.count())
             .select_from(trials)
-            .where(of_study, or_(_end_unseen, _running_unseen))
+            .where(of_study, or_(_end_unseen, _start_unseen))
             .scalar_subquery()
             .label("trials"),
             select(exists().where(studies.c.id == study_id, studies.c.spec.is_not(None), _study_unseen()))

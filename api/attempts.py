@@ -1,0 +1,94 @@
+"""`/claims` and `/attempts`: what workers, and loops of the user's own, call."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import BellDep, EngineDep, SettingsDep
+from tuner import attempts, claims, uploads
+from tuner.wire import (
+    ArtifactList,
+    ClaimBody,
+    Claims,
+    CompleteBody,
+    Decision,
+    FailBody,
+    ReportsBody,
+    TrialEnded,
+)
+
+router = APIRouter(tags=["workers"])
+
+
+@router.post("/claims", summary="Claim trials to run")
+async def claim(body: ClaimBody, engine: EngineDep, bell: BellDep) -> Claims:
+    """Answers at once if there is work, and otherwise waits up to `wait_s` seconds for some.
+
+    The waiting holds no thread and no connection.
+    """
+    deadline = asyncio.get_running_loop().time() + body.wait_s
+    while True:
+        rung = bell.next
+        held = await run_in_threadpool(
+            claims.claim,
+            engine,
+            worker_id=body.worker_id,
+            request_id=body.request_id,
+            slots=body.slots,
+            trainers=body.trainers,
+            study_id=body.study_id,
+        )
+        left_s = deadline - asyncio.get_running_loop().time()
+        if held is None or held or left_s <= 0:
+            return Claims(attempts=held or [])
+        try:
+            await asyncio.wait_for(rung.wait(), left_s)
+        except TimeoutError:
+            return Claims(attempts=[])
+
+
+@router.post("/attempts/{attempt_id}/reports", summary="Report metrics, or send a heartbeat")
+def report(attempt_id: UUID, body: ReportsBody, engine: EngineDep) -> Decision:
+    """Renews the lease and says whether to go on."""
+    return attempts.report(engine, attempt_id, body.reports)
+
+
+@router.post(
+    "/attempts/{attempt_id}/artifacts",
+    status_code=201,
+    summary="Upload a trial's files",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload(attempt_id: UUID, request: Request, engine: EngineDep, settings: SettingsDep) -> ArtifactList:
+    """One tar of plain files, streamed to disk; sent again it replaces what was there."""
+    limit_bytes = settings.max_upload_mb * 2**20
+    return ArtifactList(
+        items=await uploads.receive(engine, settings.artifacts, attempt_id, request.stream(), limit_bytes)
+    )
+
+
+@router.post("/attempts/{attempt_id}/complete", summary="Hand in a trial's result")
+def complete(attempt_id: UUID, body: CompleteBody, engine: EngineDep) -> TrialEnded:
+    """Accepted once; the same result from the same attempt again is answered alike."""
+    return attempts.complete(engine, attempt_id, body)
+
+
+@router.post("/attempts/{attempt_id}/fail", summary="Tell that an attempt failed")
+def fail(attempt_id: UUID, body: FailBody, engine: EngineDep) -> TrialEnded:
+    """The trial is tried again if the kind of failure allows it, and fails otherwise."""
+    return attempts.fail(engine, attempt_id, body)
+
+
+@router.post("/attempts/{attempt_id}/release", summary="Give a trial back unfinished")
+def release(attempt_id: UUID, engine: EngineDep) -> TrialEnded:
+    """It goes on elsewhere, and uses up no attempt."""
+    return attempts.release(engine, attempt_id)

@@ -1,0 +1,60 @@
+"""`/trainers` and `/datasets`: what a study may name."""
+
+from __future__ import annotations
+
+import math
+
+from fastapi import APIRouter
+
+from trainers import catalog
+from trainers.data.builtin import BUILTIN
+from tuner.wire import DatasetList, DatasetOut, HyperparameterOut, TrainerList, TrainerOut
+
+router = APIRouter(tags=["catalog"])
+
+
+@router.get("/trainers", summary="Trainers, their hyperparameters and default search spaces")
+def trainers() -> TrainerList:
+    return TrainerList(items=[_trainer(trainer) for trainer in catalog.TRAINERS.values()])
+
+
+def _trainer(trainer: catalog.Trainer) -> TrainerOut:
+    return TrainerOut(
+        name=trainer.name,
+        version=trainer.version,
+        summary=trainer.summary,
+        kinds=list(trainer.kinds),
+        tasks=list(trainer.tasks),
+        search_space=trainer.default_space,
+        hyperparameters=[
+            HyperparameterOut(
+                name=each.name,
+                type=each.type,
+                default=each.default,
+                low=each.low,
+                high=each.high,
+                log=each.log,
+                choices=list(each.choices) or None,
+                doc=each.doc,
+            )
+            for each in catalog.hyperparameters(trainer)
+        ],
+    )
+
+
+@router.get("/datasets", summary="Data sets")
+def datasets() -> DatasetList:
+    return DatasetList(
+        items=[
+            DatasetOut(
+                name=info.name,
+                kind=info.kind,
+                task=info.task,
+                rows=info.rows,
+                features=math.prod(info.shape),
+                classes=len(info.class_names),
+                digest=info.digest,
+            )
+            for info in BUILTIN.values()
+        ]
+    )

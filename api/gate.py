@@ -1,0 +1,248 @@
+"""The gate: every request of every app behind one origin shows a key before any app sees it; what is not open is closed.
+
+Owns authentication, the browser's session, request ids and the limits on bodies. Pure ASGI, outside FastAPI, so that
+mounted apps cannot be reached around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api import errors, login_page
+from tuner.domain.errors import (
+    FieldError,
+    ForbiddenError,
+    InvalidError,
+    TooLargeError,
+    TunerError,
+    UnauthenticatedError,
+)
+from tuner.keys import KeyRing, Role
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("POST", "/login")})
+FOR_WORKERS = (
+    ("POST", re.compile(r"/api/v1/claims")),
+    ("POST", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/(reports|artifacts|complete|fail|release)")),
+    ("PUT", re.compile(r"/api/v1/workers/[^/]+")),
+    ("DELETE", re.compile(r"/api/v1/workers/[^/]+")),
+)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SESSION_S = 30 * 24 * 3600
+MAX_DEPTH = 64  # of nested JSON
+REST = "/api/v1/"
+
+
+class Gate:
+    """Wraps the whole application."""
+
+    def __init__(self, app: App, *, ring: KeyRing, port: int, max_body_bytes: int) -> None:
+        self._app = app
+        self._ring = ring
+        self._cookie = f"tuner_session_{port}"  # cookies do not tell ports apart
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = uuid.uuid4().hex[:16]
+        scope["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+            await send(message)
+
+        try:
+            answer = await self._answer(scope, receive)
+            if answer is None:
+                receive = await self._checked_body(scope, receive)
+        except TunerError as error:
+            answer = self._refusal(scope, error, request_id)
+        if answer is not None:
+            await answer(scope, receive, send_with_id)
+        else:
+            await self._app(scope, receive, send_with_id)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+        """The gate's own answer, or None where the app should answer; raises where the key does not do."""
+        method, path = scope["method"], scope["path"]
+        if path == "/login":
+            return await self._login(scope, receive)
+        if (method, path) in OPEN:
+            return None
+        role, by_cookie = self._authenticate(scope)
+        if role is None:
+            raise UnauthenticatedError(
+                "send a key as `Authorization: Bearer KEY`, or open the link that `tuner up` (or `tuner link`) prints"
+            )
+        if role is Role.WORKER and not _open_to_workers(method, path):
+            raise ForbiddenError("a worker's key claims, reports and uploads: use the admin key for everything else")
+        if by_cookie and method not in SAFE_METHODS and not _same_origin(Headers(scope=scope)):
+            raise ForbiddenError("this request comes from another site: open the service's own pages")
+        scope["role"] = role
+        return None
+
+    # ---- who is it -----------------------------------------------------------------------------------------------
+
+    def _authenticate(self, scope: Scope) -> tuple[Role | None, bool]:
+        headers = Headers(scope=scope)
+        key = _shown_key(headers.get("authorization"))
+        if key is not None:
+            return self._ring.role_of(key), False
+        return (Role.ADMIN, True) if self._valid_session(headers) else (None, True)
+
+    def _valid_session(self, headers: Headers) -> bool:
+        jar: SimpleCookie = SimpleCookie()
+        try:
+            jar.load(headers.get("cookie", ""))
+        except CookieError:
+            return False
+        if self._cookie not in jar:
+            return False
+        expires, _, signature = jar[self._cookie].value.partition(".")
+        if not expires.isascii() or not expires.isdigit() or int(expires) < time.time():
+            return False
+        return hmac.compare_digest(self._sign(expires), signature.encode())
+
+    def _sign(self, expires: str) -> bytes:
+        """Of a session; signed with the admin key's digest, so a new key ends every session."""
+        return (
+            hmac.new(self._ring.digests[Role.ADMIN], f"session {expires}".encode(), hashlib.sha256).hexdigest().encode()
+        )
+
+    # ---- login ---------------------------------------------------------------------------------------------------
+
+    async def _login(self, scope: Scope, receive: Receive) -> Response:
+        if scope["method"] == "GET":
+            form = parse_qs(scope["query_string"].decode("latin-1"))
+        elif scope["method"] == "POST":
+            form = parse_qs((await _read(receive, 10_000)).decode("latin-1"))
+        else:
+            raise ForbiddenError("log in with GET or POST")
+        key, target = form.get("key", [""])[0], _local(form.get("next", ["/"])[0])
+        if not key:
+            return HTMLResponse(login_page.render(target))
+        if self._ring.role_of(key) is not Role.ADMIN:
+            return HTMLResponse(login_page.render(target, wrong=True), 401)
+        answer = RedirectResponse(target, 303, {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
+        expires = str(int(time.time()) + SESSION_S)
+        value = f"{expires}.{self._sign(expires).decode()}"
+        secure = scope.get("scheme") == "https"
+        answer.set_cookie(self._cookie, value, SESSION_S, httponly=True, samesite="lax", secure=secure)
+        return answer
+
+    # ---- bodies --------------------------------------------------------------------------------------------------
+
+    async def _checked_body(self, scope: Scope, receive: Receive) -> Receive:
+        """Bounds what our own REST reads into memory; uploads and the mounted apps stream."""
+        if (
+            scope["method"] in SAFE_METHODS
+            or not scope["path"].startswith(REST)
+            or scope["path"].endswith("/artifacts")
+        ):
+            return receive
+        body = await _read(receive, self._max_body_bytes)
+        _check_depth(body)
+        delivered = False
+
+        async def replay() -> Message:
+            nonlocal delivered
+            if delivered:
+                return await receive()  # waits for the disconnect
+            delivered = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return replay
+
+    def _refusal(self, scope: Scope, error: TunerError, request_id: str) -> Response:
+        wants_page = scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", "")
+        if wants_page and isinstance(error, UnauthenticatedError):
+            query = scope["query_string"].decode("latin-1")
+            target = scope["path"] + (f"?{query}" if query else "")
+            return HTMLResponse(login_page.render(_local(target)), 401)
+        return errors.of_domain(error, request_id)
+
+
+def _shown_key(authorization: str | None) -> str | None:
+    """The key of a Bearer header, or the password of a Basic one, as MLflow clients may send."""
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return None
+
+
+def _open_to_workers(method: str, path: str) -> bool:
+    return any(method == allowed and pattern.fullmatch(path) for allowed, pattern in FOR_WORKERS)
+
+
+def _same_origin(headers: Headers) -> bool:
+    origin = headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc == headers.get("host")
+    return headers.get("sec-fetch-site") == "same-origin"
+
+
+def _local(target: str) -> str:
+    """A path on this origin, or `/`: a login link must not send the browser elsewhere."""
+    if re.fullmatch(r"/(?![/\\])[^\\\x00-\x1f]*", target):
+        return target
+    return "/"
+
+
+async def _read(receive: Receive, limit_bytes: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise TooLargeError(f"the body is larger than {limit_bytes} bytes: send less")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _check_depth(body: bytes) -> None:
+    """Refuses JSON nested deeper than any body of ours, before a recursive parser sees it."""
+    depth = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', body, re.DOTALL):
+        first = token.group()[:1]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidError([FieldError("", f"nested deeper than {MAX_DEPTH} levels: flatten it")])
+        elif first in b"]}":
+            depth -= 1

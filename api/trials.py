@@ -1,0 +1,67 @@
+"""`/studies/{id}/trials`: list, look, reports, artifacts, and the way to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse, RedirectResponse
+
+from api.deps import ConnectionDep, Cursor, Limit, SettingsDep
+from api.studies import StudyId
+from tuner import uploads, views
+from tuner.domain.states import TrialState
+from tuner.tracking import links
+from tuner.wire import ArtifactList, ReportList, TrialDetail, TrialPage
+
+router = APIRouter(prefix="/studies/{study_id}/trials", tags=["trials"])
+
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number in its study, from 0.")]
+
+
+@router.get("", summary="List a study's trials")
+def page(
+    study_id: StudyId,
+    connection: ConnectionDep,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    state: Annotated[TrialState | None, Query()] = None,
+) -> TrialPage:
+    """In the order of their numbers."""
+    return views.trial_page(connection, study_id, cursor=cursor, limit=limit, state=state)
+
+
+@router.get("/{number}", summary="One trial with its attempts")
+def get(study_id: StudyId, number: Number, connection: ConnectionDep) -> TrialDetail:
+    return views.trial(connection, study_id, number)
+
+
+@router.get("/{number}/reports", summary="A trial's curves")
+def reports(study_id: StudyId, number: Number, connection: ConnectionDep) -> ReportList:
+    """Every report, by fold and step."""
+    return ReportList(items=views.reports(connection, study_id, number))
+
+
+@router.get("/{number}/artifacts", summary="A trial's files")
+def artifacts(study_id: StudyId, number: Number, connection: ConnectionDep) -> ArtifactList:
+    """The model folder, the numbers of its curves, its log."""
+    return ArtifactList(items=views.artifacts(connection, study_id, number))
+
+
+@router.get("/{number}/artifacts/{path:path}", response_class=FileResponse, summary="One file of a trial")
+def artifact(
+    study_id: StudyId,
+    number: Number,
+    path: Annotated[str, Path(max_length=500)],
+    connection: ConnectionDep,
+    settings: SettingsDep,
+) -> FileResponse:
+    file: FilePath = uploads.find(connection, settings.artifacts, study_id, number, path)
+    return FileResponse(file, media_type="application/octet-stream", filename=file.name)
+
+
+@router.get("/{number}/mlflow", status_code=302, response_class=RedirectResponse, summary="The trial in MLflow")
+def mlflow(study_id: StudyId, number: Number, connection: ConnectionDep) -> RedirectResponse:
+    """Redirects to the trial's run; 503 while MLflow does not show it yet."""
+    return RedirectResponse(links.of_trial(connection, study_id, number), 302)

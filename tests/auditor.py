@@ -1,0 +1,134 @@
+"""The auditor: recomputes from the rows what must hold at every commit, and compares with MLflow when publishing is idle."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import httpx
+from sqlalchemy import Connection, Engine, select
+
+from tuner import specs
+from tuner.domain.spec import metric_key
+from tuner.domain.states import ENDED, FINISHED, StudyEnd, TrialState
+from tuner.store.tables import attempts, reports, studies, trials
+
+MLFLOW_STATUS = {
+    TrialState.WAITING: "SCHEDULED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+    TrialState.CANCELLED: "KILLED",
+}
+
+
+def audit(engine: Engine) -> None:
+    """Asserts the invariants over every study with a spec."""
+    with engine.begin() as connection:
+        for study in connection.execute(select(studies).where(studies.c.spec.is_not(None))):
+            _audit_study(connection, study)
+
+
+def _audit_study(connection: Connection, study: Any) -> None:
+    rows = list(connection.execute(select(trials).where(trials.c.study_id == study.id).order_by(trials.c.number)))
+    held = list(connection.execute(select(attempts).join(trials).where(trials.c.study_id == study.id)))
+    states = Counter(row.state for row in rows)
+    live = Counter(attempt.trial_id for attempt in held if attempt.state == "running")
+    accepted = Counter(attempt.trial_id for attempt in held if attempt.state == "succeeded")
+
+    assert [row.number for row in rows] == list(range(study.n_created)), "numbers are dense"
+    if study.budget_trials is not None:
+        assert len(rows) <= study.budget_trials, "the budget holds"
+    finished = sum(count for state, count in states.items() if state in FINISHED)
+    if study.end_reason == StudyEnd.TRIALS:
+        assert finished == study.budget_trials, "a study that ended for trials has just as many"
+    assert (study.n_complete, study.n_pruned, study.n_failed, study.n_cancelled) == tuple(
+        states[state] for state in ("complete", "pruned", "failed", "cancelled")
+    ), "the counters count"
+    assert study.n_live == sum(live.values()), "n_live counts live attempts"
+    for row in rows:
+        assert live[row.id] <= 1, "at most one live attempt"
+        assert row.state != TrialState.RUNNING or live[row.id] == 1, "a running trial has a live attempt"
+        assert row.state not in FINISHED or live[row.id] == 0, "a finished trial has none"
+        assert accepted[row.id] <= 1, "at most one accepted result"
+        assert (row.state in {TrialState.COMPLETE, TrialState.PRUNED}) == (accepted[row.id] == 1)
+    sequence = sorted(row.finish_seq for row in rows if row.finish_seq is not None)
+    assert sequence == list(range(1, study.finish_seq + 1)), "finish_seq is dense"
+    if study.state in ENDED:
+        assert finished == len(rows), "nothing waits or runs in a study that has ended"
+    _audit_best(study, rows)
+
+
+def _audit_best(study: Any, rows: list[Any]) -> None:
+    spec = specs.of(study)
+    if len(spec.objectives or []) != 1:
+        assert study.best_number is None
+        return
+    sign = 1 if spec.objectives[0].direction == "maximize" else -1  # type: ignore[index]  # has one
+    complete = [row for row in rows if row.state == "complete" and _keeps(spec, json.loads(row.metrics))]
+    if not complete:
+        assert study.best_number is None
+        return
+    best = max(complete, key=lambda row: (sign * row.objective_values[0], -row.finish_seq))
+    assert (study.best_number, study.best_value) == (best.number, best.objective_values[0]), "the best is the best"
+
+
+def _keeps(spec: Any, metrics: dict[str, float]) -> bool:
+    for constraint in spec.constraints:
+        value = metrics[metric_key(constraint.metric, external=spec.is_external)]
+        if (constraint.max is not None and value > constraint.max) or (
+            constraint.min is not None and value < constraint.min
+        ):
+            return False
+    return True
+
+
+def audit_mlflow(engine: Engine, url: str, key: str) -> None:
+    """Asserts that MLflow shows every study once, with every trial's state and every report's metrics once."""
+    with (
+        engine.begin() as connection,
+        httpx.Client(base_url=f"{url}/mlflow", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http,
+    ):
+        for study in connection.execute(select(studies).where(studies.c.spec.is_not(None))):
+            _audit_experiment(connection, http, study)
+
+
+def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) -> None:
+    runs = _runs(http, study.experiment_id)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
+    assert len(parents) == 1, "one parent run"
+    nested = {int(run["tags"]["tuner.trial"]): run for run in runs if run is not parents[0]}
+    assert len(nested) == len(runs) - 1, "one run a trial"
+    for trial in connection.execute(select(trials).where(trials.c.study_id == study.id)):
+        if trial.started_at is None:
+            continue
+        run = nested[trial.number]
+        assert run["status"] == MLFLOW_STATUS[TrialState(trial.state)], f"trial {trial.number} has its state"
+        stored = connection.execute(select(reports).where(reports.c.trial_id == trial.id, reports.c.fold == 0))
+        expected: dict[str, list[int]] = {}
+        for report in stored:
+            for name in json.loads(report.metrics) if report.step > 0 else ():
+                expected.setdefault(name, []).append(report.step)
+        for name, steps in list(expected.items())[:3]:
+            answer = http.get(
+                "/api/2.0/mlflow/metrics/get-history",
+                params={"run_id": run["run_id"], "metric_key": name, "max_results": 25_000},
+            )
+            found = [int(point.get("step", 0)) for point in answer.raise_for_status().json().get("metrics", [])]
+            assert sorted(found) == sorted(steps), f"every report of {name} once"
+
+
+def _runs(http: httpx.Client, experiment_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        body = {"experiment_ids": [experiment_id], "max_results": 1000, "page_token": token}
+        answer = http.post("/api/2.0/mlflow/runs/search", json=body).raise_for_status().json()
+        for run in answer.get("runs", []):
+            tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
+            found.append({**run["info"], "tags": tags})
+        token = answer.get("next_page_token", "")
+        if not token:
+            return found

@@ -1,0 +1,232 @@
+"""What a running attempt does: reports, completes, fails, is released; and what happens when its lease expires.
+
+Owns the fence: every write names the attempt and counts only while that attempt is live. The study's row is locked before
+an attempt ends, always in the order study, attempt, trial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, func
+
+from tuner import specs
+from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
+from tuner.domain.spec import StudySpec, metric_key
+from tuner.domain.states import RETRIED, AttemptState, StudyState, TrialEnd, TrialState
+from tuner.endings import note_best, settle
+from tuner.sampling import after, prune
+from tuner.store import attempts, notify, studies, trials
+from tuner.store.database import transaction
+from tuner.wire import CompleteBody, Decision, FailBody, ReportBody, TrialEnded
+
+log = structlog.get_logger()
+
+
+# ---- report ----------------------------------------------------------------------------------------------------------
+
+
+def report(engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody]) -> Decision:
+    """Stores reports, renews the lease, and says whether to go on; with no reports it is a heartbeat.
+
+    Raises:
+        StaleAttemptError: the attempt is live no more; nothing is stored.
+    """
+    with transaction(engine) as connection:
+        attempt = attempts.renew(connection, attempt_id)
+        if attempt is None:
+            raise _stale(attempt_id)
+        if not sent:
+            return Decision(decision="continue", lease_s=attempt.lease_s)
+        spec = specs.of(studies.get(connection, attempt.study_id))
+        rows = [_row(spec, attempt_id, attempt.trial_id, each) for each in sent]
+        attempts.add_reports(connection, rows)
+    if not any(row["pruner_step"] is not None for row in rows) or spec.pruner.name == "none":
+        return Decision(decision="continue", lease_s=attempt.lease_s)
+    with transaction(engine) as connection:
+        pruned = prune.should_prune(connection, attempt.study_id, attempt.trial_id)
+    return Decision(decision="prune" if pruned else "continue", lease_s=attempt.lease_s)
+
+
+def _row(spec: StudySpec, attempt_id: uuid.UUID, trial_id: int, sent: ReportBody) -> dict[str, Any]:
+    value = sent.metrics.get(_objective_key(spec))
+    return {
+        "trial_id": trial_id,
+        "fold": sent.fold,
+        "step": sent.step,
+        "attempt_id": attempt_id,
+        "pruner_step": None if value is None else _pruner_step(spec, sent),
+        "value": value,
+        "metrics": json.dumps(sent.metrics),
+        "reported_at": func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, sent.age_s),
+    }
+
+
+def _pruner_step(spec: StudySpec, sent: ReportBody) -> int | None:
+    """Optuna's step: the epoch, or with several folds the number of folds finished."""
+    if spec.is_external or spec.evaluation.rounds == 1:
+        return sent.step
+    return sent.fold + 1 if sent.step == 0 else None
+
+
+def _objective_key(spec: StudySpec, index: int = 0) -> str:
+    assert spec.objectives is not None
+    return metric_key(spec.objectives[index].metric, external=spec.is_external)
+
+
+# ---- complete --------------------------------------------------------------------------------------------------------
+
+
+def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
+    """Accepts a trial's result; the same result from the same attempt again is answered alike.
+
+    Raises:
+        InvalidError: an objective's metric is missing.
+        StaleAttemptError: the attempt is live no more and this is not its accepted result.
+    """
+    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    with transaction(engine) as connection:
+        attempt = _attempt(connection, attempt_id)
+        study = studies.lock(connection, attempt.study_id)
+        spec = specs.of(study)
+        state = TrialState(body.state)
+        values = _values(spec, body) if state is TrialState.COMPLETE else None
+        ended = attempts.end(
+            connection, attempt_id, AttemptState.SUCCEEDED, end_reason=TrialEnd(body.state), result_digest=digest
+        )
+        if not ended:
+            return _repeated(connection, attempt_id, digest)
+        exhausted = after.after_trial(connection, study.id, attempt.trial_id, state, values, body.metrics)
+        finish_seq = trials.finish(
+            connection,
+            study_id=study.id,
+            trial_id=attempt.trial_id,
+            state=state,
+            was_live=True,
+            end_reason=TrialEnd(body.state),
+            objective_values=values,
+            metrics=body.metrics,
+            best_step=body.best_step,
+        )
+        if values is not None and len(values) == 1 and after.is_feasible(spec, body.metrics):
+            number = attempt.trial_number
+            note_best(connection, study, spec, number=number, value=values[0], finish_seq=finish_seq)
+        settle(connection, study.id, spec, exhausted=exhausted)
+    return TrialEnded(study_id=study.id, trial=attempt.trial_number, state=state)
+
+
+def _values(spec: StudySpec, body: CompleteBody) -> list[float]:
+    needed = [_objective_key(spec, i) for i in range(len(spec.objectives or []))]
+    needed_too = [metric_key(constraint.metric, external=spec.is_external) for constraint in spec.constraints]
+    missing = [name for name in (*needed, *needed_too) if name not in body.metrics]
+    if missing:
+        detail = f"the study judges trials by {', '.join(missing)}: report it with the result"
+        raise InvalidError([FieldError("/metrics", detail)])
+    return [body.metrics[name] for name in needed]
+
+
+def _repeated(connection: Connection, attempt_id: uuid.UUID, digest: str) -> TrialEnded:
+    attempt = _attempt(connection, attempt_id)
+    if attempt.result_digest != digest:
+        raise _stale(attempt_id)
+    return TrialEnded(study_id=attempt.study_id, trial=attempt.trial_number, state=attempt.trial_state)
+
+
+# ---- fail, release, expire -------------------------------------------------------------------------------------------
+
+
+def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
+    """Ends an attempt that failed: its trial is tried again where the kind of failure allows, and fails otherwise.
+
+    Raises:
+        StaleAttemptError: the attempt is live no more.
+    """
+    where = f"step {body.step}, {body.metric}: " if body.reason == "non-finite" else ""
+    return _end_without_result(
+        engine, attempt_id, AttemptState.FAILED, TrialEnd(body.reason), f"{where}{body.error}".replace("\0", "")
+    )
+
+
+def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
+    """Gives a trial back unfinished, without using up an attempt: the worker is going away.
+
+    Raises:
+        StaleAttemptError: the attempt is live no more.
+    """
+    return _end_without_result(engine, attempt_id, AttemptState.RELEASED, TrialEnd.RELEASED, "the worker gave it back")
+
+
+def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
+    """Ends an attempt as lost if its lease has run out; False if it was renewed or ended meanwhile."""
+    with transaction(engine) as connection:
+        attempt = attempts.with_trial(connection, attempt_id)
+        if attempt is None:
+            return False
+        studies.lock(connection, attempt.study_id)
+        if not attempts.is_expired(connection, attempt_id):
+            return False
+        error = f"worker {attempt.worker_id} was not heard of for {attempt.lease_s:g} s"
+        _end(connection, attempt, AttemptState.LOST, TrialEnd.LOST, error)
+    notify.work(engine)
+    log.warning("lease expired", attempt=str(attempt_id), study=attempt.study_id, trial=attempt.trial_number)
+    return True
+
+
+def _end_without_result(
+    engine: Engine, attempt_id: uuid.UUID, state: AttemptState, reason: TrialEnd, error: str
+) -> TrialEnded:
+    with transaction(engine) as connection:
+        attempt = _attempt(connection, attempt_id)
+        studies.lock(connection, attempt.study_id)
+        trial_state = _end(connection, attempt, state, reason, error)
+    if trial_state is TrialState.WAITING:
+        notify.work(engine)
+    return TrialEnded(study_id=attempt.study_id, trial=attempt.trial_number, state=trial_state)
+
+
+def _end(connection: Connection, attempt: Any, state: AttemptState, reason: TrialEnd, error: str) -> TrialState:
+    """Ends a live attempt and decides what becomes of its trial; the study is locked by us."""
+    if not attempts.end(connection, attempt.id, state, end_reason=reason, error=error):
+        raise _stale(attempt.id)
+    study = studies.get(connection, attempt.study_id)
+    spec = specs.of(study)
+    used = attempt.n_attempts + 1
+    if reason is TrialEnd.RELEASED or (reason in RETRIED and used < spec.limits.max_attempts):
+        trials.wait_again(connection, study.id, attempt.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
+        trial_state = TrialState.WAITING
+    else:
+        after.after_trial(connection, study.id, attempt.trial_id, TrialState.FAILED, None, {})
+        trial_state = TrialState.FAILED
+        trials.finish(
+            connection,
+            study_id=study.id,
+            trial_id=attempt.trial_id,
+            state=trial_state,
+            was_live=True,
+            end_reason=reason,
+            error=error,
+        )
+    settle(connection, study.id, spec)
+    return TrialState.CANCELLED if _closed(connection, study.id) and trial_state is TrialState.WAITING else trial_state
+
+
+def _closed(connection: Connection, study_id: int) -> bool:
+    return studies.get(connection, study_id).state not in {StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED}
+
+
+def _attempt(connection: Connection, attempt_id: uuid.UUID) -> Any:
+    attempt = attempts.with_trial(connection, attempt_id)
+    if attempt is None:
+        raise _stale(attempt_id)
+    return attempt
+
+
+def _stale(attempt_id: uuid.UUID) -> StaleAttemptError:
+    return StaleAttemptError(
+        f"attempt {attempt_id} holds no trial: its lease expired, its study was cancelled, or it has ended; claim anew"
+    )

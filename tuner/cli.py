@@ -1,0 +1,345 @@
+"""The command line: every command parses, calls one function, prints.
+
+Owns names of commands, exit codes, and errors as one line with the cure. Each command imports what it needs itself, so
+that `tuner --help` stays under 0.3 s.
+
+Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage; 3 the control plane is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from tuner.client import Client
+    from tuner.settings import Settings
+
+app = typer.Typer(
+    name="tuner",
+    help="Hyperparameter tuning and experiment tracking: Optuna studies, PyTorch trials, MLflow runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+UNREACHABLE = 3
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StudyName = Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")]
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="End when stdin closes.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Trials at once; left out: one for every GPU, or core.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the control plane.")]
+
+
+def main() -> None:
+    """Runs the command line; turns expected errors into one line."""
+    try:
+        app(standalone_mode=True)
+    except Exception as error:
+        _explain(error)
+
+
+def _explain(error: Exception) -> NoReturn:
+    """Prints an expected error and exits; lets any other through with its traceback."""
+    expected = ("ClientError", "EmbeddedPostgresError", "StartError", "InsecureError", "SpecFileError", "TransferError")
+    if type(error).__name__ not in expected:
+        raise error
+    for line in str(error).splitlines():
+        typer.echo(f"tuner: {line}", err=True)
+    sys.exit(UNREACHABLE if getattr(error, "status", None) == 0 else 1)
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"tuner: {text}", err=True)
+    sys.exit(1)
+
+
+def _settings(**changes: Any) -> Settings:
+    from pydantic import ValidationError
+
+    from tuner.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in changes.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        _fail(f"TUNER_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+
+
+def _client(settings: Settings | None = None) -> Client:
+    from tuner import keys
+    from tuner.client import Client
+
+    settings = settings or _settings()
+    key = settings.key
+    if key is None:
+        file = keys.key_file(settings.data, keys.Role.ADMIN)
+        if not file.exists():
+            _fail(f"no key: set TUNER_KEY, or TUNER_DATA to the folder of the service ({file} is not there)")
+        key = file.read_text().strip()
+    return Client(settings.base_url, key, retry_for_s=3.0)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# ---- the service -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(port: Port = None, slots: Slots = None) -> None:
+    """Run everything on this machine until Ctrl-C."""
+    from tuner import show, up
+
+    with up.running(_settings(port=port), slots=slots) as service:
+        show.ready(service.settings, service.admin_key)
+        show.serve_until_interrupted(service)
+
+
+@app.command()
+def demo(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The study.")] = Path(
+        "examples/digits.yaml"
+    ),
+    port: Port = None,
+    slots: Slots = None,
+) -> None:
+    """Run everything, submit a study, watch it, show what came out."""
+    from tuner import demo
+
+    demo.run(_settings(port=port), _read_spec(file), slots=slots)
+
+
+@app.command()
+def server(with_parent: WithParent = False) -> None:
+    """Run the control plane alone; needs TUNER_DATABASE_URL."""
+    from tuner import logs, server
+
+    _start_process("server", with_parent=with_parent)
+    settings = _settings()
+    if settings.database_url is None:
+        _fail("set TUNER_DATABASE_URL to a PostgreSQL, or use `tuner up`, which brings its own")
+    logs.configure("server")
+    server.run(settings)
+
+
+@app.command()
+def maintenance(with_parent: WithParent = False) -> None:
+    """Run the background duties alone; needs TUNER_DATABASE_URL."""
+    from tuner import keys, logs
+    from tuner.maintenance import process
+    from tuner.store import database
+
+    _start_process("maintenance", with_parent=with_parent)
+    settings = _settings()
+    if settings.database_url is None:
+        _fail("set TUNER_DATABASE_URL to the control plane's PostgreSQL")
+    logs.configure("maintenance")
+    key = settings.admin_key or settings.key or keys.load_or_make(settings.data, keys.Role.ADMIN)
+    process.run(settings, database.connect(settings.database_url), key)
+
+
+@app.command()
+def worker(
+    slots: Slots = None,
+    name: Annotated[str | None, typer.Option(help="Shown to people; left out: the host's name.")] = None,
+    with_parent: WithParent = False,
+) -> None:
+    """Run trials on this machine; finds the control plane by TUNER_URL and TUNER_KEY."""
+    from tuner import keys, logs
+    from tuner.worker import agent
+
+    _start_process("worker", with_parent=with_parent)
+    settings = _settings()
+    file = keys.key_file(settings.data, keys.Role.WORKER)
+    key = settings.key or settings.worker_key or (file.read_text().strip() if file.exists() else None)
+    if key is None:
+        _fail(f"no key: set TUNER_KEY to the worker key ({file} on the machine of the control plane)")
+    logs.configure("worker")
+    agent.run(settings.base_url, key, slots=slots, name=name)
+
+
+def _start_process(name: str, *, with_parent: bool) -> None:
+    from tuner import parent
+
+    if with_parent:
+        parent.end_with(name)
+
+
+@app.command()
+def link(
+    target: Annotated[str, typer.Argument(help="Where the link leads after login.")] = "/",
+) -> None:
+    """Print a link that logs a browser in."""
+    from tuner import keys, show
+
+    settings = _settings()
+    key = settings.admin_key or settings.key or keys.load_or_make(settings.data, keys.Role.ADMIN)
+    typer.echo(show.login_link(settings.base_url, key, target))
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema of TUNER_DATABASE_URL up to date; the control plane does so itself when it starts."""
+    from tuner.store import database, migrate
+
+    settings = _settings()
+    if settings.database_url is None:
+        _fail("set TUNER_DATABASE_URL to the PostgreSQL whose schema to upgrade")
+    migrate.upgrade(database.connect(settings.database_url))
+    typer.echo("The schema is up to date.")
+
+
+# ---- studies ---------------------------------------------------------------------------------------------------------
+
+
+def _read_spec(file: Path) -> dict[str, Any]:
+    from tuner import specfile
+
+    return specfile.read(file)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The study, YAML or JSON.")],
+    name: Annotated[str | None, typer.Option(help="Instead of the name in the file.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Instead of budget.trials in the file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and complete it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and watch it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a study."""
+    from tuner import show
+
+    spec = _read_spec(file)
+    if name is not None:
+        spec["name"] = name
+    if trials is not None:
+        spec["budget"] = {**(spec.get("budget") or {}), "trials": trials}
+    with _client() as client:
+        if dry_run:
+            _print_json(client.dry_run(spec).model_dump(mode="json"))
+            return
+        study = client.submit(spec)
+        if as_json:
+            _print_json(study.model_dump(mode="json"))
+        else:
+            typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
+        if watch:
+            show.watch(client, study.id)
+
+
+@app.command()
+def watch(study: StudyName, as_json: AsJson = False) -> None:
+    """Watch a study until it ends; exit code 1 if it failed."""
+    from tuner import show
+
+    with _client() as client:
+        ended = show.watch(client, client.study(study).id, quiet=as_json)
+        if as_json:
+            _print_json(ended.model_dump(mode="json"))
+    sys.exit(1 if ended.state == "failed" else 0)
+
+
+@app.command()
+def studies(
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None, as_json: AsJson = False
+) -> None:
+    """List studies, newest first."""
+    from tuner import show
+
+    with _client() as client:
+        found = list(client.studies(**({"state": state} if state else {})))
+    if as_json:
+        _print_json([study.model_dump(mode="json") for study in found])
+    else:
+        show.studies(found)
+
+
+@app.command()
+def trials(
+    study: StudyName,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a study's trials."""
+    from tuner import show
+
+    with _client() as client:
+        found = client.study(study)
+        listed = list(client.trials(found.id, **({"state": state} if state else {})))
+    if as_json:
+        _print_json([trial.model_dump(mode="json") for trial in listed])
+    else:
+        show.trials(found, listed)
+
+
+@app.command()
+def best(study: StudyName, as_json: AsJson = False) -> None:
+    """Show the best trial, or the Pareto front."""
+    from tuner import show
+
+    with _client() as client:
+        found = client.study(study)
+        listed = client.best(found.id)
+    if as_json:
+        _print_json([trial.model_dump(mode="json") for trial in listed])
+    elif not listed:
+        _fail(f"no trial of {found.name} is complete yet")
+    else:
+        show.best(found, listed)
+
+
+@app.command()
+def importances(study: StudyName, as_json: AsJson = False) -> None:
+    """Show which parameters matter."""
+    from tuner import show
+
+    with _client() as client:
+        shares = client.importances(client.study(study).id)
+    if as_json:
+        _print_json(shares)
+    else:
+        show.importances(shares)
+
+
+@app.command()
+def cancel(study: StudyName) -> None:
+    """Cancel a study; its running trials stop within one epoch."""
+    with _client() as client:
+        ended = client.cancel(client.study(study).id)
+    typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
+
+
+@app.command()
+def delete(study: StudyName) -> None:
+    """Delete a study that has ended, with its experiment and artifacts."""
+    with _client() as client:
+        found = client.study(study)
+        client.delete(found.id)
+    typer.echo(f"Study {found.id} ({found.name}) is deleted.")
+
+
+@app.command()
+def workers(as_json: AsJson = False) -> None:
+    """List workers."""
+    from tuner import show
+
+    with _client() as client:
+        listed = client.workers().items
+    if as_json:
+        _print_json([worker.model_dump(mode="json") for worker in listed])
+    else:
+        show.workers(listed)
+
+
+if __name__ == "__main__":
+    main()

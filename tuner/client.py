@@ -1,0 +1,248 @@
+"""The HTTP client: what the CLI, workers and scripts of the user's own speak to the control plane with.
+
+Owns retries, and turning problems back into errors that tell the cure. Speaks `tuner.wire`; imports no torch, no Optuna.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import stamina
+from pydantic import BaseModel
+
+from tuner.wire import (
+    ArtifactList,
+    BestTrials,
+    ClaimBody,
+    ClaimedAttempt,
+    Claims,
+    CompleteBody,
+    Decision,
+    FailBody,
+    Importances,
+    ReportBody,
+    ReportList,
+    ReportsBody,
+    ResolvedStudy,
+    StudyOut,
+    StudyPage,
+    TrainerList,
+    TrialDetail,
+    TrialEnded,
+    TrialOut,
+    TrialPage,
+    WorkerBody,
+    WorkerList,
+)
+
+T = TypeVar("T", bound=BaseModel)
+
+API = "/api/v1"
+TIMEOUT_S = 30.0
+RETRY_FOR_S = 20.0
+RETRIED_STATUS = frozenset({502, 503, 504})
+
+
+class ClientError(Exception):
+    """The control plane cannot be reached, or refuses; the text is for people and tells what to do.
+
+    Attributes:
+        status: HTTP's; 0 when no answer came.
+        type: the problem's stable name, for example `name-taken`.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, type_: str = "unreachable") -> None:
+        super().__init__(text)
+        self.status = status
+        self.type = type_
+
+
+class _TryAgainError(Exception):
+    def __init__(self, cause: ClientError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Client:
+    """One control plane, one key. Safe to share between threads.
+
+    Args:
+        url: for example `http://127.0.0.1:8642`.
+        key: an admin or a worker key.
+        retry_for_s: how long a request that gets no answer is repeated; every request here is safe to repeat.
+    """
+
+    def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
+        self.url = url.rstrip("/")
+        self._retry_for_s = retry_for_s
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(TIMEOUT_S, connect=5.0, read=TIMEOUT_S + 15),
+            trust_env=False,  # a proxy for the internet must not stand between us and our own service
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # ---- studies -------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> StudyOut:
+        """Queues a study; repeated by itself where no answer came, it still is one study."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return self._call("POST", "/studies", StudyOut, json=spec, headers=headers)
+
+    def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
+        return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
+
+    def studies(self, **filters: str) -> Iterator[StudyOut]:
+        """Every study, newest first; filters: state, name (a part of it), tag (key:value)."""
+        cursor: str | None = None
+        while True:
+            page = self._call("GET", "/studies", StudyPage, params=_given(cursor=cursor, **filters))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def study(self, name_or_id: str | int) -> StudyOut:
+        """A study by its number or its whole name."""
+        if isinstance(name_or_id, int) or name_or_id.isdecimal():
+            return self._call("GET", f"/studies/{name_or_id}", StudyOut)
+        for found in self.studies(name=name_or_id):
+            if found.name == name_or_id:
+                return found
+        text = f"there is no study named {name_or_id!r}: `tuner studies` lists those there are"
+        raise ClientError(text, status=404, type_="not-found")
+
+    def cancel(self, study_id: int) -> StudyOut:
+        return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
+
+    def delete(self, study_id: int) -> None:
+        self._send("DELETE", f"/studies/{study_id}")
+
+    def best(self, study_id: int) -> list[TrialOut]:
+        return self._call("GET", f"/studies/{study_id}/best", BestTrials).items
+
+    def importances(self, study_id: int, objective: int = 0) -> dict[str, float]:
+        params = {"objective": objective}
+        return self._call("GET", f"/studies/{study_id}/importances", Importances, params=params).importances
+
+    def trials(self, study_id: int, **filters: str) -> Iterator[TrialOut]:
+        """Every trial of a study by number; filter: state."""
+        cursor: str | None = None
+        while True:
+            params = _given(cursor=cursor, limit="500", **filters)
+            page = self._call("GET", f"/studies/{study_id}/trials", TrialPage, params=params)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def trial(self, study_id: int, number: int) -> TrialDetail:
+        return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
+
+    def reports(self, study_id: int, number: int) -> ReportList:
+        return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
+
+    def trainers(self) -> TrainerList:
+        return self._call("GET", "/trainers", TrainerList)
+
+    def workers(self) -> WorkerList:
+        return self._call("GET", "/workers", WorkerList)
+
+    # ---- what a worker says --------------------------------------------------------------------------------------
+
+    def register(self, worker_id: str, body: WorkerBody) -> None:
+        self._send("PUT", f"/workers/{worker_id}", json=body.model_dump())
+
+    def leave(self, worker_id: str) -> None:
+        self._send("DELETE", f"/workers/{worker_id}")
+
+    def claim(self, body: ClaimBody) -> list[ClaimedAttempt]:
+        return self._call("POST", "/claims", Claims, json=body.model_dump()).attempts
+
+    def report(self, attempt_id: uuid.UUID, reports: list[ReportBody]) -> Decision:
+        body = ReportsBody(reports=reports)
+        return self._call("POST", f"/attempts/{attempt_id}/reports", Decision, content=body.model_dump_json())
+
+    def upload(self, attempt_id: uuid.UUID, tar: bytes) -> ArtifactList:
+        headers = {"Content-Type": "application/x-tar"}
+        return self._call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, content=tar, headers=headers)
+
+    def complete(self, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
+        return self._call("POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json())
+
+    def fail(self, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
+        return self._call("POST", f"/attempts/{attempt_id}/fail", TrialEnded, json=body.model_dump())
+
+    def release(self, attempt_id: uuid.UUID) -> TrialEnded:
+        return self._call("POST", f"/attempts/{attempt_id}/release", TrialEnded)
+
+    # ---- the wire ------------------------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """Whether the control plane answers and reaches its database; never raises."""
+        try:
+            return self._http.get("/readyz", timeout=2.0).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
+        return answer.model_validate_json(self._send(method, path, **request).content)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        deadline = time.monotonic() + self._retry_for_s
+        try:
+            for attempt in stamina.retry_context(
+                on=_TryAgainError, attempts=None, timeout=self._retry_for_s, wait_initial=0.05, wait_max=1.0
+            ):
+                with attempt:
+                    return self._once(method, path, last=time.monotonic() > deadline, **request)
+        except _TryAgainError as error:
+            raise error.cause from None
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _once(self, method: str, path: str, *, last: bool, **request: Any) -> httpx.Response:
+        if "content" in request:
+            request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
+        try:
+            response = self._http.request(method, API + path, **request)
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"
+            raise _TryAgainError(ClientError(text)) from None
+        if response.is_success:
+            return response
+        refusal = _refusal(response)
+        if response.status_code in RETRIED_STATUS and not last:
+            raise _TryAgainError(refusal)
+        raise refusal
+
+
+def _given(**params: str | None) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _refusal(response: httpx.Response) -> ClientError:
+    try:
+        problem = response.json()
+        fields = [f"{each['pointer'] or '/'}: {each['detail']}" for each in problem.get("errors", [])]
+        text = "\n".join(fields) if fields else str(problem["detail"])
+        type_ = str(problem["type"]).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError):
+        text, type_ = f"unexpected answer {response.status_code} from {response.request.url}", "unexpected"
+    return ClientError(text, status=response.status_code, type_=type_)

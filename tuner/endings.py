@@ -1,0 +1,103 @@
+"""When a study ends and why: the budgets, applied with the study's row locked.
+
+Owns `settle`, called by every transaction that ends an attempt or changes a budget.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tuner.domain.spec import StudySpec
+from tuner.domain.states import ENDED, AttemptState, StudyEnd, TrialEnd, TrialState, final_state
+from tuner.store import attempts, studies, trials
+
+
+def settle(connection: Connection, study_id: int, spec: StudySpec, *, exhausted: bool = False) -> None:
+    """Closes the study if a budget is spent, and ends it once nothing runs any more; the study's row is locked by us."""
+    study = studies.lock(connection, study_id)
+    if study.state in ENDED:
+        return
+    reason = StudyEnd(study.end_reason) if study.end_reason is not None else _reason(study, spec, exhausted=exhausted)
+    if reason is None:
+        return
+    if study.end_reason is None:
+        studies.close(connection, study_id, reason)
+    cancel_waiting(connection, study_id)
+    if study.n_live == 0:
+        studies.end(connection, study_id, final_state(reason))
+
+
+def cancel_waiting(connection: Connection, study_id: int) -> None:
+    """Cancels the trials that no attempt holds: nothing new starts in a study that is closed."""
+    for trial in trials.free(connection, study_id):
+        trials.finish(
+            connection,
+            study_id=study_id,
+            trial_id=trial.id,
+            state=TrialState.CANCELLED,
+            was_live=False,
+            end_reason=TrialEnd.CANCELLED,
+        )
+
+
+def cancel_live(connection: Connection, study_id: int, attempt: Any) -> None:
+    """Ends a running attempt and its trial, which will not be run again; the study's row is locked by us."""
+    if attempts.end(connection, attempt.id, AttemptState.RELEASED, end_reason=TrialEnd.CANCELLED):
+        trials.finish(
+            connection,
+            study_id=study_id,
+            trial_id=attempt.trial_id,
+            state=TrialState.CANCELLED,
+            was_live=True,
+            end_reason=TrialEnd.CANCELLED,
+        )
+
+
+def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:
+    budget = spec.budget
+    finished = study.n_complete + study.n_pruned + study.n_failed + study.n_cancelled
+    if budget.max_failures is not None and study.n_failed >= budget.max_failures:
+        return StudyEnd.MAX_FAILURES
+    if _target_reached(study, spec):
+        return StudyEnd.TARGET
+    if study.budget_trials is not None and finished >= study.budget_trials:
+        return StudyEnd.TRIALS
+    if exhausted:
+        return StudyEnd.EXHAUSTED
+    if _no_improvement(study, budget.no_improvement):
+        return StudyEnd.NO_IMPROVEMENT
+    return StudyEnd.HOURS if study.is_past_deadline else None
+
+
+def _no_improvement(study: Any, patience: int | None) -> bool:
+    """Whether so many trials have ended since the one that is best."""
+    if patience is None or study.best_finish_seq is None:
+        return False
+    return bool(study.finish_seq - study.best_finish_seq >= patience)
+
+
+def _target_reached(study: Any, spec: StudySpec) -> bool:
+    target = spec.budget.target
+    if target is None or study.best_value is None or not spec.objectives:
+        return False
+    if spec.objectives[0].direction == "maximize":
+        return bool(study.best_value >= target)
+    return bool(study.best_value <= target)
+
+
+def is_better(value: float, than: float | None, direction: str | None) -> bool:
+    """Whether a value beats the best so far; equal does not, so the first of equals stays best."""
+    if than is None:
+        return True
+    return value > than if direction == "maximize" else value < than
+
+
+def note_best(
+    connection: Connection, study: Any, spec: StudySpec, *, number: int, value: float, finish_seq: int
+) -> None:
+    """Keeps the study's best up to date; the study's row is locked by us."""
+    assert spec.objectives is not None
+    if is_better(value, study.best_value, spec.objectives[0].direction):
+        studies.change(connection, study.id, best_number=number, best_value=value, best_finish_seq=finish_seq)

@@ -1,0 +1,39 @@
+"""Duty: end what ran out: leases that nobody renewed, studies past their hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from tuner import specs
+from tuner.attempts import expire
+from tuner.endings import settle
+from tuner.store import attempts, studies
+from tuner.store.database import transaction
+
+BATCH = 200
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one round did."""
+
+    expired: int
+    out_of_hours: int
+
+    @property
+    def did_much(self) -> bool:
+        """Whether there may be more than one batch."""
+        return self.expired == BATCH
+
+
+def run_once(engine: Engine) -> Counts:
+    """One round; safe to run twice at once, since each row is looked at again with its study locked."""
+    with transaction(engine) as connection:
+        expired = attempts.expired(connection, BATCH)
+        late = studies.past_deadline(connection)
+    for study_id in late:
+        with transaction(engine) as connection:
+            settle(connection, study_id, specs.of(studies.lock(connection, study_id)))
+    return Counts(expired=sum(expire(engine, attempt_id) for attempt_id in expired), out_of_hours=len(late))

@@ -1,0 +1,347 @@
+"""Fills what a submitted study left out and checks it against the trainer and the data set.
+
+Owns the rules that need the catalog. `resolve` is pure: the same spec gives the same answer, except for a seed it has to draw.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from trainers import catalog
+from trainers.data import split
+from trainers.data.builtin import BUILTIN, DatasetInfo
+from trainers.hyperparameters import ConfigError
+from tuner.domain.errors import FieldError, InvalidError
+from tuner.domain.space import (
+    CategoricalParameter,
+    Parameter,
+    Scalar,
+    SearchSpace,
+    condition_order,
+    exists,
+)
+from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
+
+MAX_CELLS = 1_000_000  # of a grid
+DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
+EXHAUSTIVE = ("grid", "brute")
+
+_space = TypeAdapter[dict[str, Parameter]](SearchSpace)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study ready to be stored.
+
+    Attributes:
+        spec: complete: trainer, search space, objectives with directions, seed, epochs.
+        facts: what the spec does not say: task, data set, split sizes, trainer's version and defaults.
+        trainer: what claims match on, name@version; `external` for a loop of the user's own.
+    """
+
+    spec: StudySpec
+    facts: dict[str, Any]
+    trainer: str
+
+
+def resolve(spec: StudySpec) -> Resolved:
+    """Completes a study.
+
+    Raises:
+        InvalidError: with a pointer and a cure for every fault found.
+    """
+    return _resolve_external(spec) if spec.is_external else _resolve_trained(spec)
+
+
+# ---- external: the user's own loop -----------------------------------------------------------------------------------
+
+
+def _resolve_external(spec: StudySpec) -> Resolved:
+    errors: list[FieldError] = []
+    if spec.search_space is None:
+        errors.append(FieldError("/search_space", "an external study needs a search space: say what may vary"))
+    if spec.objectives is None:
+        errors.append(FieldError("/objectives", "an external study needs objectives: say what your loop reports"))
+    if spec.dataset is not None:
+        errors.append(FieldError("/dataset", "an external study has no data set here: leave it out"))
+    for i, objective in enumerate(spec.objectives or []):
+        if objective.direction is None:
+            errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))
+    if errors:
+        raise InvalidError(errors)
+    completed = _with_enqueue(_with_seed(spec), {})
+    _check_search(completed)
+    return Resolved(spec=completed, facts={"task": None, "dataset": None}, trainer=EXTERNAL)
+
+
+# ---- trained by our workers ------------------------------------------------------------------------------------------
+
+
+def _resolve_trained(spec: StudySpec) -> Resolved:
+    dataset = _dataset(spec)
+    trainer = _trainer(spec, dataset)
+    spec = spec.model_copy(
+        update={
+            "dataset": dataset.name,
+            "trainer": trainer.name,
+            "objectives": _objectives(spec, dataset),
+            "search_space": _search_space(spec, trainer),
+        }
+    )
+    _check_hyperparameters(spec, trainer, dataset)
+    defaults = {hyper.name: hyper.default for hyper in catalog.hyperparameters(trainer)}
+    spec = _with_epochs(spec, defaults)
+    spec = _with_enqueue(_with_seed(spec), defaults)
+    _check_metrics(spec, dataset)
+    _check_search(spec)
+    facts = {
+        "task": dataset.task,
+        "dataset": {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "kind": dataset.kind,
+            "rows": dataset.rows,
+            "features": math.prod(dataset.shape),
+            "columns": dict.fromkeys(dataset.feature_names, "number"),
+            "classes": list(dataset.class_names),
+        },
+        "split": _split_sizes(spec, dataset),
+        "trainer_version": trainer.version,
+        "defaults": defaults,
+    }
+    return Resolved(spec=spec, facts=facts, trainer=f"{trainer.name}@{trainer.version}")
+
+
+def _dataset(spec: StudySpec) -> DatasetInfo:
+    if spec.dataset is None:
+        raise InvalidError([FieldError("/dataset", f"name a data set: {', '.join(sorted(BUILTIN))}")])
+    name, _, version = spec.dataset.partition("@")
+    if name not in BUILTIN or version not in {"", "1"}:
+        there = ", ".join(sorted(BUILTIN))
+        raise InvalidError([FieldError("/dataset", f"there is no data set {spec.dataset!r}: choose one of {there}")])
+    return BUILTIN[name]
+
+
+def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
+    if spec.trainer is None:
+        return catalog.for_kind(dataset.kind)
+    try:
+        trainer = catalog.get(spec.trainer)
+    except catalog.UnknownTrainerError as error:
+        raise InvalidError([FieldError("/trainer", f"{error}, and {EXTERNAL} for a loop of your own")]) from None
+    if dataset.kind not in trainer.kinds or dataset.task not in trainer.tasks:
+        fitting = [t.name for t in catalog.TRAINERS.values() if dataset.kind in t.kinds and dataset.task in t.tasks]
+        cure = f"use {' or '.join(fitting)}, or leave it out" if fitting else "choose another data set"
+        detail = f"{trainer.name} does not fit {dataset.name}, which is {dataset.kind} data for {dataset.task}: {cure}"
+        raise InvalidError([FieldError("/trainer", detail)])
+    return trainer
+
+
+def _objectives(spec: StudySpec, dataset: DatasetInfo) -> list[Objective]:
+    metrics = catalog.METRICS[dataset.task]
+    given = spec.objectives or [Objective(metric=DEFAULT_METRIC[dataset.task])]
+    return [
+        objective
+        if objective.direction is not None
+        else objective.model_copy(update={"direction": metrics.get(objective.metric, "minimize")})
+        for objective in given
+    ]
+
+
+def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parameter]:
+    """The user's space, or the trainer's without what the user fixed."""
+    if spec.search_space is not None:
+        return spec.search_space
+    default = {name: dict(entry) for name, entry in trainer.default_space.items() if name not in spec.fixed}
+    for name, entry in list(default.items()):
+        when = dict(entry.pop("when", None) or {})
+        for parent in [parent for parent in when if parent in spec.fixed]:
+            if spec.fixed[parent] in when.pop(parent):
+                continue  # always true now
+            del default[name]
+            break
+        else:
+            if when:
+                entry["when"] = when
+    if not default:
+        raise InvalidError([FieldError("/fixed", "everything is fixed, nothing is left to search: leave one out")])
+    return _space.validate_python(default)
+
+
+def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> None:
+    errors: list[FieldError] = []
+
+    def check(values: dict[str, Scalar], pointer: str) -> None:
+        try:
+            catalog.build_config(trainer, values, dataset.task)
+        except ConfigError as error:
+            errors.append(FieldError(pointer, str(error)))
+
+    for name, value in spec.fixed.items():
+        check({name: value}, f"/fixed/{name}")
+    if not errors:
+        check(dict(spec.fixed), "/fixed")
+    for name, parameter in (spec.search_space or {}).items():
+        if isinstance(parameter, CategoricalParameter):
+            for i, choice in enumerate(parameter.choices):
+                check({name: choice}, f"/search_space/{name}/choices/{i}")
+        else:
+            check({name: parameter.low}, f"/search_space/{name}/low")
+            check({name: parameter.high}, f"/search_space/{name}/high")
+    if errors:
+        raise InvalidError(errors)
+
+
+def _with_epochs(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
+    """Epochs said out loud: the pruner's resource is `fixed.epochs`."""
+    if "epochs" in (spec.search_space or {}):
+        if spec.pruner.name in {"halving", "hyperband"}:
+            detail = f"{spec.pruner.name} needs the same number of epochs for every trial: move epochs to fixed"
+            raise InvalidError([FieldError("/search_space/epochs", detail)])
+        return spec
+    return spec.model_copy(update={"fixed": {"epochs": defaults["epochs"], **spec.fixed}})
+
+
+def _check_metrics(spec: StudySpec, dataset: DatasetInfo) -> None:
+    known = (*catalog.METRICS[dataset.task], *RESOURCE_METRICS)
+    named = [(f"/objectives/{i}/metric", o.metric) for i, o in enumerate(spec.objectives or [])]
+    named += [(f"/constraints/{i}/metric", c.metric) for i, c in enumerate(spec.constraints)]
+    errors = [
+        FieldError(pointer, f"{dataset.task} has no metric {metric!r}: choose one of {', '.join(known)}")
+        for pointer, metric in named
+        if metric not in known
+    ]
+    first = (spec.objectives or [])[0].metric
+    if first in RESOURCE_METRICS:
+        detail = f"the first objective chooses the best epoch, and {first} is the same in all: put another first"
+        errors.append(FieldError("/objectives/0/metric", detail))
+    if errors:
+        raise InvalidError(errors)
+
+
+def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
+    evaluation = spec.evaluation
+    try:
+        sizes = split.sizes(
+            dataset.rows,
+            validation=evaluation.validation,
+            test=evaluation.test,
+            folds=evaluation.folds,
+            repeats=evaluation.repeats,
+        )
+    except ValueError as error:
+        raise InvalidError([FieldError("/evaluation", str(error))]) from None
+    return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
+
+
+# ---- the same for both -----------------------------------------------------------------------------------------------
+
+
+def _with_seed(spec: StudySpec) -> StudySpec:
+    if spec.sampler.seed is not None:
+        return spec
+    drawn = spec.sampler.model_copy(update={"seed": secrets.randbelow(2**32)})
+    return spec.model_copy(update={"sampler": drawn})
+
+
+def _with_enqueue(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
+    """The trainer's defaults go first, unless the user says what does; a grid visits its own cells only."""
+    if spec.enqueue is not None:
+        return spec
+    point = {} if spec.sampler.name in EXHAUSTIVE else _default_point(spec.search_space or {}, defaults)
+    return spec.model_copy(update={"enqueue": [point] if point else []})
+
+
+def _default_point(space: dict[str, Parameter], defaults: dict[str, Scalar]) -> dict[str, Scalar]:
+    point: dict[str, Scalar] = {}
+    for name in condition_order(space):
+        value = defaults.get(name)
+        if name in defaults and exists(space[name], point) and space[name].contains(value):
+            point[name] = value
+    return point
+
+
+def check_points(spec: StudySpec, points: list[dict[str, Scalar]], pointer: Literal["/enqueue", "/points"]) -> None:
+    """Whether points may be tried in this study.
+
+    Raises:
+        InvalidError: a name or value is not in the search space.
+    """
+    if points and spec.sampler.name in EXHAUSTIVE:
+        detail = f"{spec.sampler.name} visits its own cells, each once: leave the points out, or take another sampler"
+        raise InvalidError([FieldError(pointer, detail)])
+    space = spec.search_space or {}
+    errors: list[FieldError] = []
+    for i, point in enumerate(points):
+        for name, value in point.items():
+            if name not in space:
+                known = ", ".join(space)
+                errors.append(FieldError(f"{pointer}/{i}/{name}", f"not in the search space, which has {known}"))
+            elif not space[name].contains(value):
+                errors.append(FieldError(f"{pointer}/{i}/{name}", f"{value!r} is not a value that {name} can have"))
+        errors += [
+            FieldError(f"{pointer}/{i}/{name}", f"{name} does not exist at this point: see its `when`")
+            for name in point
+            if name in space and space[name].when and not _may_exist(space, name, point)
+        ]
+    if errors:
+        raise InvalidError(errors)
+
+
+def _may_exist(space: dict[str, Parameter], name: str, point: dict[str, Scalar]) -> bool:
+    """Whether the conditions hold as far as the point says; a parent left out is sampled and may still fit."""
+    return all(parent not in point or point[parent] in values for parent, values in (space[name].when or {}).items())
+
+
+def _check_search(spec: StudySpec) -> None:
+    """Whether sampler, pruner, objectives, budget and points go together."""
+    check_points(spec, spec.enqueue or [], "/enqueue")
+    errors: list[FieldError] = []
+    several = len(spec.objectives or []) > 1
+    if several and spec.pruner.name != "none":
+        errors.append(FieldError("/pruner/name", "with several objectives nothing can be pruned: use none"))
+    if several and spec.sampler.name == "cmaes":
+        errors.append(FieldError("/sampler/name", "cmaes knows one objective: use nsga2, tpe or gp"))
+    if several and spec.budget.target is not None:
+        errors.append(FieldError("/budget/target", "with several objectives there is no one target: leave it out"))
+    if several and spec.budget.no_improvement is not None:
+        detail = "with several objectives there is no one best: leave it out"
+        errors.append(FieldError("/budget/no_improvement", detail))
+    if (
+        spec.is_external
+        and spec.pruner.name in {"halving", "hyperband"}
+        and not isinstance(spec.fixed.get("epochs"), int)
+    ):
+        detail = f"{spec.pruner.name} needs to know the last step: give fixed.epochs"
+        errors.append(FieldError("/fixed/epochs", detail))
+    if spec.budget.trials is not None and len(spec.enqueue or []) > spec.budget.trials:
+        detail = f"{len(spec.enqueue or [])} points are more than budget.trials, {spec.budget.trials}: raise it"
+        errors.append(FieldError("/enqueue", detail))
+    errors += _grid_errors(spec) if spec.sampler.name in EXHAUSTIVE else []
+    if errors:
+        raise InvalidError(errors)
+
+
+def _grid_errors(spec: StudySpec) -> list[FieldError]:
+    errors: list[FieldError] = []
+    cells = 1
+    for name, parameter in (spec.search_space or {}).items():
+        values = (
+            parameter.cells() if getattr(parameter, "high", 0) - getattr(parameter, "low", 0) <= MAX_CELLS else None
+        )
+        if values is None or getattr(parameter, "log", False):
+            detail = f"{spec.sampler.name} needs finitely many values of {name}: give it step or choices"
+            errors.append(FieldError(f"/search_space/{name}", detail))
+        elif spec.sampler.name == "grid" and parameter.when:
+            detail = "grid knows no conditions: use brute, or leave out `when`"
+            errors.append(FieldError(f"/search_space/{name}/when", detail))
+        else:
+            cells *= len(values)
+    if cells > MAX_CELLS:
+        errors.append(FieldError("/search_space", f"{cells} cells are more than {MAX_CELLS}: make the steps larger"))
+    return errors

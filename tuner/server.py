@@ -1,0 +1,53 @@
+"""The control plane's process: schemas up to date, then uvicorn."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from api.app import create_app
+from tuner import keys
+from tuner.settings import Settings
+from tuner.store import database, migrate
+
+MIN_KEY_LENGTH = 20
+
+
+class InsecureError(Exception):
+    """The control plane would be open to strangers; the text says what to do."""
+
+
+def run(settings: Settings) -> None:
+    """Serves until a signal says to stop.
+
+    Raises:
+        InsecureError: a key given is too short to protect anything.
+    """
+    assert settings.database_url is not None
+    ring = keys.ring(
+        admin_key=_key(settings, keys.Role.ADMIN, settings.admin_key),
+        worker_key=_key(settings, keys.Role.WORKER, settings.worker_key),
+    )
+    engine = database.connect(settings.database_url, pool_size=20)
+    migrate.upgrade(engine)
+    app = create_app(settings, engine, ring)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # a login link's key stands in its query
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    uvicorn.Server(config).run()
+    engine.dispose()
+
+
+def _key(settings: Settings, role: keys.Role, given: str | None) -> str:
+    if given is None:
+        return keys.load_or_make(settings.data, role)
+    if len(given) < MIN_KEY_LENGTH:
+        raise InsecureError(
+            f"TUNER_{role.upper()}_KEY is shorter than {MIN_KEY_LENGTH} characters: choose a longer one"
+        )
+    return given

@@ -1,0 +1,64 @@
+"""What a process is told by its environment; the only module that reads it.
+
+Owns names, defaults and meanings of `TUNER_*`. Built once a process and passed in.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_PORT = 8642
+
+
+class Settings(BaseSettings):
+    """Settings of every process of the service; each field is read from `TUNER_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNER_", extra="ignore")
+
+    data: Path = Field(default=Path(".tuner"), description="Folder of the database, keys and artifacts on one machine.")
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL; left out: an embedded one in the data folder."
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the control plane listens on.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(default=DEFAULT_PORT, description="Its port.")
+    url: str | None = Field(default=None, description="Where clients and workers find the control plane.")
+    key: str | None = Field(
+        default=None, description="The key that clients and workers show; left out: the data folder's."
+    )
+    admin_key: str | None = Field(
+        default=None, description="The control plane's admin key; left out: made at first start."
+    )
+    worker_key: str | None = Field(default=None, description="Its workers' key; left out: made at first start.")
+    allowed_hosts: str = Field(
+        default="", description="More host names, comma-separated, under which browsers reach the control plane."
+    )
+    max_body_mb: Annotated[int, Field(ge=1)] = Field(default=4, description="Largest JSON body.")
+    max_upload_mb: Annotated[int, Field(ge=1)] = Field(default=2048, description="Largest upload of one trial.")
+
+    @cached_property
+    def base_url(self) -> str:
+        """The control plane's address without a slash at the end."""
+        if self.url is not None:
+            return self.url.rstrip("/")
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where uploads of attempts lie, `attempts/<id>/…`."""
+        return self.data.absolute() / "artifacts"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.data.absolute() / "mlflow-artifacts"
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Our own environment for a process that we start, with changes."""
+    return {**os.environ, **changes}

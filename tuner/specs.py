@@ -1,0 +1,18 @@
+"""A study's spec as an object, parsed once a process; it never changes after submission (budgets are columns)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from tuner.domain.spec import StudySpec
+
+
+def of(study: Any) -> StudySpec:
+    """The spec of a study's row."""
+    return _parse(study.spec)
+
+
+@lru_cache(maxsize=512)
+def _parse(text: str) -> StudySpec:
+    return StudySpec.model_validate_json(text)

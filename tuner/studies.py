@@ -1,0 +1,147 @@
+"""What a user does with studies: submit, dry-run, enqueue, cancel, delete.
+
+Owns these use cases, each one transaction. How studies are shown is in `tuner.views`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from tuner import specs
+from tuner.domain.errors import FieldError, IdempotencyMismatchError, InvalidError, WrongStateError
+from tuner.domain.space import Scalar
+from tuner.domain.spec import StudySpec
+from tuner.domain.states import ENDED, StudyEnd, StudyState
+from tuner.endings import cancel_live, cancel_waiting
+from tuner.resolve import Resolved, check_points, resolve
+from tuner.store import attempts, notify, studies, trials
+from tuner.store.database import transaction
+
+FIXED_PARAMS = "fixed_params"  # Optuna's own name for an enqueued point
+
+
+def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) -> int:
+    """Stores a study and queues it; returns its id.
+
+    The same key with the same body gives the same study, however often and however concurrently it is sent.
+
+    Raises:
+        InvalidError: the study does not make sense.
+        NameTakenError: another study has the name.
+        IdempotencyMismatchError: the key came with another body before.
+    """
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    with transaction(engine) as connection:
+        if idempotency_key is not None:
+            known = _known(connection, idempotency_key, digest)
+            if known is not None:
+                return known
+        study_id = _insert(connection, resolve(spec))
+        if idempotency_key is not None:
+            studies.remember_key(connection, idempotency_key, digest, study_id)
+    notify.work(engine)
+    return study_id
+
+
+def _known(connection: Connection, key: str, digest: str) -> int | None:
+    studies.lock_key(connection, key)
+    known = studies.known_key(connection, key)
+    if known is None:
+        return None
+    if known[0] != digest:
+        raise IdempotencyMismatchError(
+            f"Idempotency-Key {key!r} belongs to study {known[1]}, which had another body: use a new key"
+        )
+    return known[1]
+
+
+def _insert(connection: Connection, resolved: Resolved) -> int:
+    spec = resolved.spec
+    points = spec.enqueue or []
+    study_id = studies.create(
+        connection,
+        {
+            "name": spec.name,
+            "spec": spec.model_dump_json(),
+            "facts": json.dumps(resolved.facts),
+            "trainer": resolved.trainer,
+            "directions": [str(objective.direction) for objective in spec.objectives or []],
+            "state": StudyState.QUEUED,
+            "priority": spec.priority,
+            "budget_trials": spec.budget.trials,
+            "max_parallel": spec.budget.max_parallel,
+            "n_created": len(points),
+        },
+    )
+    for number, point in enumerate(points):
+        trials.create(connection, study_id, number, {FIXED_PARAMS: point})
+    return study_id
+
+
+def enqueue(engine: Engine, study_id: int, points: list[dict[str, Scalar]]) -> list[int]:
+    """Adds points to try next; each becomes a trial of its own within the budget. Returns the trials' numbers.
+
+    Raises:
+        InvalidError: a point does not lie in the search space, or the budget has no room.
+        WrongStateError: the study takes no new trials.
+    """
+    with transaction(engine) as connection:
+        study = studies.lock(connection, study_id)
+        spec = _spec_of(study)
+        if study.state not in {StudyState.QUEUED, StudyState.RUNNING}:
+            raise WrongStateError(f"study {study_id} is {study.state} and starts nothing new: submit another")
+        check_points(spec, points, "/points")
+        room = None if study.budget_trials is None else study.budget_trials - study.n_created
+        if room is not None and len(points) > room:
+            detail = f"the budget has room for {room} more trials, and these are {len(points)}: send fewer"
+            raise InvalidError([FieldError("/points", detail)])
+        numbers = list(range(study.n_created, study.n_created + len(points)))
+        for number, point in zip(numbers, points, strict=True):
+            trials.create(connection, study_id, number, {FIXED_PARAMS: point})
+        studies.change(connection, study_id, n_created=study.n_created + len(points))
+    notify.work(engine)
+    return numbers
+
+
+def cancel(engine: Engine, study_id: int) -> None:
+    """Ends a study now: running trials are cancelled, and their workers learn it with their next report.
+
+    Raises:
+        NotFoundError: there is no such study.
+        WrongStateError: it has ended already, for another reason.
+    """
+    with transaction(engine) as connection:
+        study = studies.lock(connection, study_id)
+        if study.state == StudyState.CANCELLED:
+            return
+        if study.state in ENDED:
+            raise WrongStateError(f"study {study_id} is {study.state} already: there is nothing to cancel")
+        for attempt in attempts.live_of_study(connection, study_id):
+            cancel_live(connection, study_id, attempt)
+        studies.change(connection, study_id, end_reason=StudyEnd.CANCELLED, state=StudyState.FINALIZING)
+        cancel_waiting(connection, study_id)
+        studies.end(connection, study_id, StudyState.CANCELLED)
+
+
+def delete(engine: Engine, study_id: int) -> None:
+    """Removes a study that has ended, its trials, its experiment and its artifacts.
+
+    Raises:
+        NotFoundError: there is no such study.
+        WrongStateError: it has not ended.
+    """
+    with transaction(engine) as connection:
+        study = studies.lock(connection, study_id)
+        if study.state not in ENDED and study.spec is not None:
+            raise WrongStateError(f"study {study_id} is {study.state}: cancel it first (`tuner cancel {study.name}`)")
+        studies.remove(connection, study)
+
+
+def _spec_of(study: Any) -> StudySpec:
+    if study.spec is None:
+        raise WrongStateError(f"study {study.id} was made by an Optuna script and is run by it: nothing is queued here")
+    return specs.of(study)

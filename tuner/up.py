@@ -1,0 +1,141 @@
+"""Everything on one machine: PostgreSQL, control plane, maintenance, worker, each a process of its own.
+
+Owns starting them in order, starting one again that died, and ending all of them. A process that loses us ends by itself:
+its stdin closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tuner import embedded, keys
+from tuner.client import Client
+from tuner.settings import Settings, child_environment
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 35.0
+RESTART_PAUSE_S = 1.0
+
+
+class StartError(Exception):
+    """The service could not be started; the text says what to do."""
+
+
+@dataclass
+class Service:
+    """What runs.
+
+    Attributes:
+        settings: of the processes, with the database's address.
+        admin_key: opens everything.
+    """
+
+    settings: Settings
+    admin_key: str
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def restart_dead(self) -> None:
+        """Starts again whatever has died."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is not None:
+                time.sleep(RESTART_PAUSE_S)
+                self.start(name, *process.args[4:])  # type: ignore[index]  # we gave a list
+
+    def start(self, name: str, *arguments: str) -> None:
+        log = self.settings.data / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "tuner.cli", name, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                env=_environment(self.settings),
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """Workers first, so that they can still hand in what they have."""
+        for name in ("worker", "maintenance", "server"):
+            process = self.processes.pop(name, None)
+            if process is None:
+                continue
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def running(settings: Settings, *, slots: int | None) -> Iterator[Service]:
+    """Starts everything, waits until it is ready, and ends it afterwards.
+
+    Raises:
+        StartError: the port is in use, or a process does not start.
+        EmbeddedPostgresError: the data folder is in use, or PostgreSQL does not start.
+    """
+    _check_port(settings)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    admin_key = settings.admin_key or keys.load_or_make(settings.data, keys.Role.ADMIN)
+    keys.load_or_make(settings.data, keys.Role.WORKER)
+    with contextlib.ExitStack() as stack:
+        if settings.database_url is None:
+            server = stack.enter_context(embedded.running(settings.data / "postgres"))
+            settings = settings.model_copy(update={"database_url": server.url})
+        service = Service(settings, admin_key)
+        stack.callback(service.stop)
+        service.start("server", "--with-parent")
+        slot_arguments = [] if slots is None else ["--slots", str(slots)]
+        service.start("worker", "--with-parent", *slot_arguments)  # it waits for the server while it imports
+        _wait_until_ready(service)
+        service.start("maintenance", "--with-parent")
+        yield service
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    assert settings.database_url is not None
+    return child_environment(
+        TUNER_DATA=str(settings.data.absolute()),
+        TUNER_DATABASE_URL=settings.database_url,
+        TUNER_HOST=settings.host,
+        TUNER_PORT=str(settings.port),
+        TUNER_URL=settings.base_url,
+    )
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+                "stop what uses it, or choose another with --port or TUNER_PORT"
+            ) from None
+
+
+def _wait_until_ready(service: Service) -> None:
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
+    with Client(service.settings.base_url, service.admin_key) as client:
+        while not client.is_ready():
+            log = service.settings.data / "logs" / "server.log"
+            if service.processes["server"].poll() is not None:
+                raise StartError(f"the control plane did not start; the end of {log}:\n{_tail(log)}")
+            if time.monotonic() > deadline_s:
+                raise StartError(f"the control plane was not ready after {READY_TIMEOUT_S:g} s; see {log}")
+            time.sleep(0.05)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])

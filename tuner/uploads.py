@@ -1,0 +1,129 @@
+"""Files of attempts: received as one tar, unpacked beside the store and moved into place whole; found again by path.
+
+Owns the artifact folder `attempts/<attempt id>/…`. Only plain files with relative paths come in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+
+import anyio
+import anyio.to_thread
+from sqlalchemy import Connection, Engine
+
+from tuner.domain.errors import FieldError, InvalidError, NotFoundError, StaleAttemptError, TooLargeError
+from tuner.domain.states import AttemptState
+from tuner.store import attempts, trials
+from tuner.store.database import transaction
+from tuner.wire import ArtifactOut
+
+MAX_FILES = 1_000
+MAX_PATH = 400
+
+
+async def receive(
+    engine: Engine, root: Path, attempt_id: uuid.UUID, stream: AsyncIterator[bytes], limit_bytes: int
+) -> list[ArtifactOut]:
+    """Stores a live attempt's files.
+
+    Raises:
+        StaleAttemptError: the attempt is live no more.
+        TooLargeError: more bytes than allowed.
+        InvalidError: not a tar of plain files.
+    """
+    await anyio.to_thread.run_sync(_require_live, engine, attempt_id)
+    await anyio.Path(root).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root) as spool:  # nameless: gone with the process, whatever happens
+        size = 0
+        async for chunk in stream:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise TooLargeError(f"the upload is larger than {limit_bytes // 2**20} MB: send less")
+            spool.write(chunk)
+        spool.seek(0)
+        return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool)
+
+
+def _require_live(engine: Engine, attempt_id: uuid.UUID) -> None:
+    with transaction(engine) as connection:
+        attempt = attempts.with_trial(connection, attempt_id)
+    if attempt is None or attempt.state != AttemptState.RUNNING:
+        raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
+
+
+def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: object) -> list[ArtifactOut]:
+    folder = root / "attempts" / str(attempt_id)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{attempt_id}-", dir=folder.parent))
+    try:
+        rows = _unpack(spool, draft)
+        with transaction(engine) as connection:
+            _renew(connection, attempt_id)
+            attempts.add_artifacts(connection, [{"attempt_id": attempt_id, **row} for row in rows])
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+            stored = attempts.artifacts_of(connection, attempt_id)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return [ArtifactOut.model_validate(row) for row in stored]
+
+
+def _renew(connection: Connection, attempt_id: uuid.UUID) -> None:
+    if attempts.renew(connection, attempt_id) is None:
+        raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
+
+
+def _unpack(spool: object, draft: Path) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    try:
+        with tarfile.open(fileobj=spool, mode="r:") as archive:  # type: ignore[call-overload]  # typeshed wants one of its own protocols
+            for member in archive:
+                if member.isdir():
+                    continue
+                _check_member(member, len(rows))
+                target = draft / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source = archive.extractfile(member)
+                assert source is not None
+                digest = hashlib.sha256()
+                with target.open("wb") as file:
+                    while chunk := source.read(2**20):
+                        digest.update(chunk)
+                        file.write(chunk)
+                rows.append({"path": member.name, "size_bytes": member.size, "sha256": digest.hexdigest()})
+    except tarfile.TarError as error:
+        raise InvalidError([FieldError("", f"not a tar file: {error}")]) from None
+    if not rows:
+        raise InvalidError([FieldError("", "the tar has no files in it")])
+    return rows
+
+
+def _check_member(member: tarfile.TarInfo, before: int) -> None:
+    path = PurePosixPath(member.name)
+    plain = member.isreg() and not path.is_absolute() and ".." not in path.parts and str(path) == member.name
+    if not plain or "\0" in member.name or "\\" in member.name or len(os.fsencode(member.name)) > MAX_PATH:
+        detail = f"{member.name[:100]!r} is not a plain file under a relative path: leave it out"
+        raise InvalidError([FieldError("", detail)])
+    if before >= MAX_FILES:
+        raise InvalidError([FieldError("", f"more than {MAX_FILES} files: pack fewer")])
+
+
+def find(connection: Connection, root: Path, study_id: int, number: int, path: str) -> Path:
+    """The file of a trial's artifact.
+
+    Raises:
+        NotFoundError: the trial has none of that name.
+    """
+    trial = trials.get(connection, study_id, number)
+    for row in attempts.artifacts_of_trial(connection, trial.id):
+        if row.path == path:
+            return root / "attempts" / str(row.attempt_id) / path
+    raise NotFoundError(f"trial {number} of study {study_id} has no file {path!r}")

@@ -1,0 +1,270 @@
+"""How studies, trials and workers are shown: rows in, REST bodies out; reads only.
+
+Owns links, progress and cursors.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from tuner import specs
+from tuner.domain.errors import FieldError, InvalidError, NotFoundError
+from tuner.domain.spec import StudySpec
+from tuner.sampling import importances, pareto
+from tuner.store import attempts, studies, trials, workers
+from tuner.tracking import state as tracking
+from tuner.wire import (
+    ArtifactOut,
+    AttemptOut,
+    Best,
+    Importances,
+    Progress,
+    ReportOut,
+    StudyOut,
+    StudyPage,
+    TrialDetail,
+    TrialOut,
+    TrialPage,
+    WorkerOut,
+)
+
+API = "/api/v1"
+
+
+# ---- studies ---------------------------------------------------------------------------------------------------------
+
+
+def study(connection: Connection, study_id: int) -> StudyOut:
+    """One study.
+
+    Raises:
+        NotFoundError: there is none, or it was made by an Optuna script and has no spec to show.
+    """
+    return _study(connection, _with_spec(connection, study_id))
+
+
+def study_page(
+    connection: Connection, *, cursor: str | None, limit: int, state: str | None, name: str | None, tag: str | None
+) -> StudyPage:
+    """Studies, newest first; `tag` is key:value, `name` a part of the name."""
+    key, colon, value = (tag or "").partition(":")
+    if tag is not None and not colon:
+        raise InvalidError([FieldError("/tag", "a tag is sought as key:value")])
+    rows = studies.page(
+        connection,
+        before=_decode(cursor),
+        limit=limit + 1,
+        state=state,
+        name=name,
+        tag=(key, value) if tag is not None else None,
+    )
+    items = [_study(connection, row) for row in rows[:limit]]
+    return StudyPage(items=items, next_cursor=_encode(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def _with_spec(connection: Connection, study_id: int) -> studies.StudyRow:
+    row = studies.get(connection, study_id)
+    if row.spec is None:
+        raise NotFoundError(f"study {study_id} was made by an Optuna script and has no spec: see it in the dashboard")
+    return row
+
+
+def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
+    spec = specs.of(row)
+    base = f"{API}/studies/{row.id}"
+    return StudyOut(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        end_reason=row.end_reason,
+        progress=_progress(row),
+        best=_best(row, spec),
+        spec=spec,
+        facts=studies.facts(row),
+        tracking=tracking.of_study(connection, row.id),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        links={
+            "self": base,
+            "trials": f"{base}/trials",
+            "best": f"{base}/best",
+            "importances": f"{base}/importances",
+            "mlflow": f"{base}/mlflow",
+            "dashboard": f"/dashboard/studies/{row.id}",
+        },
+    )
+
+
+def _progress(row: studies.StudyRow) -> Progress:
+    finished = row.n_complete + row.n_pruned + row.n_failed + row.n_cancelled
+    elapsed_s = None
+    if row.started_at is not None:
+        elapsed_s = ((row.ended_at or datetime.now(UTC)) - row.started_at).total_seconds()
+    return Progress(
+        budget=row.budget_trials,
+        created=row.n_created,
+        waiting=row.n_created - row.n_live - finished,
+        running=row.n_live,
+        complete=row.n_complete,
+        pruned=row.n_pruned,
+        failed=row.n_failed,
+        cancelled=row.n_cancelled,
+        finished=finished,
+        elapsed_s=elapsed_s,
+        remaining_s=_remaining_s(row, finished, elapsed_s),
+    )
+
+
+def _remaining_s(row: studies.StudyRow, finished: int, elapsed_s: float | None) -> float | None:
+    if row.ended_at is not None:
+        return 0.0
+    until_deadline = max(0.0, (row.deadline - datetime.now(UTC)).total_seconds()) if row.deadline is not None else None
+    if row.budget_trials is None or not finished or elapsed_s is None:
+        return until_deadline
+    by_rate = (row.budget_trials - finished) * elapsed_s / finished
+    return float(by_rate) if until_deadline is None else min(by_rate, until_deadline)
+
+
+def _best(row: studies.StudyRow, spec: StudySpec) -> Best | None:
+    if row.best_number is None or not spec.objectives:
+        return None
+    objective = spec.objectives[0]
+    assert objective.direction is not None
+    return Best(number=row.best_number, value=row.best_value, metric=objective.metric, direction=objective.direction)
+
+
+def importance(connection: Connection, study_id: int, objective: int) -> Importances:
+    """Shares of the objective's variance that each parameter explains."""
+    row = _with_spec(connection, study_id)
+    named = specs.of(row).objectives or []
+    if not 0 <= objective < len(named):
+        raise InvalidError([FieldError("/objective", f"the study has {len(named)} objectives, counted from 0")])
+    shares = importances.importances(connection, study_id, objective)
+    return Importances(metric=named[objective].metric, importances=shares)
+
+
+# ---- trials ----------------------------------------------------------------------------------------------------------
+
+
+def trial_page(
+    connection: Connection, study_id: int, *, cursor: str | None, limit: int, state: str | None
+) -> TrialPage:
+    """A study's trials in the order of their numbers."""
+    studies.get(connection, study_id)
+    after = _decode(cursor)
+    rows = trials.page(connection, study_id, after=-1 if after is None else after, limit=limit + 1, state=state)
+    items = [_trial(row) for row in rows[:limit]]
+    return TrialPage(items=items, next_cursor=_encode(rows[limit - 1].number) if len(rows) > limit else None)
+
+
+def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
+    """One trial with its attempts."""
+    row = trials.get(connection, study_id, number)
+    held = [AttemptOut.model_validate(attempt) for attempt in attempts.of_trial(connection, row.id)]
+    shown = _trial(row)
+    return TrialDetail(**shown.model_dump(), distributions=json.loads(row.distributions), attempts=held)
+
+
+def best(connection: Connection, study_id: int) -> list[TrialOut]:
+    """The best trial, or for several objectives the Pareto front; empty before any trial is complete."""
+    row = _with_spec(connection, study_id)
+    if len(specs.of(row).objectives or []) > 1:
+        numbers: Sequence[int] = pareto.pareto(connection, study_id)
+    else:
+        numbers = [] if row.best_number is None else [row.best_number]
+    return [_trial(each) for each in trials.numbered(connection, study_id, numbers)]
+
+
+def _trial(row: trials.TrialRow) -> TrialOut:
+    base = f"{API}/studies/{row.study_id}/trials/{row.number}"
+    duration_s = None
+    if row.started_at is not None and row.finished_at is not None:
+        duration_s = (row.finished_at - row.started_at).total_seconds()
+    return TrialOut(
+        number=row.number,
+        state=row.state,
+        end_reason=row.end_reason,
+        params=json.loads(row.params),
+        values=row.objective_values,
+        metrics=None if row.metrics is None else json.loads(row.metrics),
+        best_step=row.best_step,
+        retry_of=row.retry_of,
+        error=row.error,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        duration_s=duration_s,
+        links={
+            "self": base,
+            "reports": f"{base}/reports",
+            "artifacts": f"{base}/artifacts",
+            "mlflow": f"{base}/mlflow",
+        },
+    )
+
+
+def reports(connection: Connection, study_id: int, number: int) -> list[ReportOut]:
+    """Every report of a trial, by fold and step."""
+    row = trials.get(connection, study_id, number)
+    return [
+        ReportOut(
+            fold=each.fold,
+            step=each.step,
+            value=each.value,
+            metrics=json.loads(each.metrics),
+            reported_at=each.reported_at,
+        )
+        for each in trials.reports_of(connection, row.id)
+    ]
+
+
+def artifacts(connection: Connection, study_id: int, number: int) -> list[ArtifactOut]:
+    row = trials.get(connection, study_id, number)
+    return [ArtifactOut.model_validate(each) for each in attempts.artifacts_of_trial(connection, row.id)]
+
+
+# ---- workers ---------------------------------------------------------------------------------------------------------
+
+
+def listed_workers(connection: Connection) -> list[WorkerOut]:
+    return [
+        WorkerOut(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            slots=row.slots,
+            devices=json.loads(row.devices),
+            trainers=json.loads(row.trainers),
+            busy=row.busy,
+            alive=row.alive,
+            started_at=row.started_at,
+            seen_at=row.seen_at,
+        )
+        for row in workers.listed(connection)
+    ]
+
+
+# ---- cursors ---------------------------------------------------------------------------------------------------------
+
+
+def _encode(position: int) -> str:
+    return base64.urlsafe_b64encode(str(position).encode()).decode()
+
+
+def _decode(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        position = int(base64.urlsafe_b64decode(cursor.encode()).decode())
+    except (ValueError, binascii.Error):
+        raise InvalidError([FieldError("/cursor", "not a cursor of ours: take next_cursor of the last page")]) from None
+    if not -(2**31) < position < 2**31:
+        raise InvalidError([FieldError("/cursor", "not a cursor of ours: take next_cursor of the last page")])
+    return position

@@ -1,0 +1,346 @@
+"""The REST bodies, shared by the API and its clients; the study itself is `tuner.domain.spec.StudySpec`.
+
+Owns what goes over the wire. Times are RFC 3339 in UTC, durations carry their unit, numbers are finite.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from tuner.domain.space import Scalar
+from tuner.domain.spec import MetricName, Params, StudySpec
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Metrics = Annotated[dict[MetricName, Finite], Field(max_length=1_000)]
+Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
+LongText = Annotated[StrictStr, Field(max_length=100_000)]
+Fold = Annotated[StrictInt, Field(ge=0, le=10_000)]
+Step = Annotated[StrictInt, Field(ge=0, le=10_000_000)]
+
+MAX_REPORTS = 1_000  # in one request
+MAX_WAIT_S = 30.0
+
+
+class Body(BaseModel):
+    """A request: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+# ---- studies ---------------------------------------------------------------------------------------------------------
+
+
+class Progress(Answer):
+    """Numbers of trials. `finished` counts complete, pruned, failed and cancelled ones."""
+
+    budget: int | None
+    created: int
+    waiting: int
+    running: int
+    complete: int
+    pruned: int
+    failed: int
+    cancelled: int
+    finished: int
+    elapsed_s: float | None = Field(description="Since the first claim, until the end or now.")
+    remaining_s: float | None = Field(description="Estimated from the rate so far; null before the first trial ends.")
+
+
+class Best(Answer):
+    number: int
+    value: float
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+
+class StudyOut(Answer):
+    id: int
+    name: str
+    state: str
+    end_reason: str | None
+    progress: Progress
+    best: Best | None = Field(description="One objective: the best complete trial that keeps the constraints.")
+    spec: StudySpec
+    facts: dict[str, Any] = Field(description="What resolving found: data set, task, split sizes, trainer's version.")
+    tracking: Literal["idle", "behind"] = Field(description="behind: MLflow does not show everything yet.")
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    links: dict[str, str]
+
+
+class StudyPage(Answer):
+    items: list[StudyOut]
+    next_cursor: str | None
+
+
+class ResolvedStudy(Answer):
+    """What a dry run answers: the study as it would be stored."""
+
+    spec: StudySpec
+    facts: dict[str, Any]
+
+
+class EnqueueBody(Body):
+    points: Annotated[list[Params], Field(min_length=1, max_length=1_000)]
+
+
+class Enqueued(Answer):
+    numbers: list[int]
+
+
+# ---- trials ----------------------------------------------------------------------------------------------------------
+
+
+class AttemptOut(Answer):
+    id: UUID
+    number: int
+    state: str
+    worker_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    error: str | None
+
+
+class TrialOut(Answer):
+    number: int
+    state: str
+    end_reason: str | None
+    params: dict[str, Scalar]
+    values: list[float] | None
+    metrics: dict[str, float] | None
+    best_step: int | None
+    retry_of: int | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_s: float | None
+    links: dict[str, str]
+
+
+class TrialDetail(TrialOut):
+    distributions: dict[str, Any]
+    attempts: list[AttemptOut]
+
+
+class TrialPage(Answer):
+    items: list[TrialOut]
+    next_cursor: str | None
+
+
+class BestTrials(Answer):
+    """The best trial, or for several objectives the Pareto front, with its parameters and metrics."""
+
+    items: list[TrialOut]
+
+
+class ReportOut(Answer):
+    fold: int
+    step: int
+    value: float | None
+    metrics: dict[str, float]
+    reported_at: datetime
+
+
+class ReportList(Answer):
+    items: list[ReportOut]
+
+
+class ArtifactOut(Answer):
+    path: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+
+
+class ArtifactList(Answer):
+    items: list[ArtifactOut]
+
+
+class Importances(Answer):
+    metric: str
+    importances: dict[str, float] = Field(description="Shares of the variance, largest first; they add up to 1.")
+
+
+# ---- claims and attempts ---------------------------------------------------------------------------------------------
+
+
+class ClaimBody(Body):
+    """A worker asks for trials to run; the same `request_id` again gets the same answer."""
+
+    request_id: Token
+    worker_id: Token
+    slots: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    trainers: Annotated[list[Token], Field(max_length=200)] = Field(
+        default=[], description="name@version, those it has."
+    )
+    study_id: int | None = Field(default=None, description="Only this study; how a loop of your own asks.")
+    wait_s: Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)] = 0.0
+
+
+class ClaimedAttempt(Answer):
+    """Everything a worker needs to run one trial."""
+
+    attempt_id: UUID
+    study_id: int
+    study: str
+    trial: int
+    params: dict[str, Scalar]
+    fixed: dict[str, Scalar]
+    trainer: str
+    dataset: str | None
+    dataset_digest: str | None
+    task: str | None
+    objectives: list[dict[str, str]] = Field(description="metric and direction of each.")
+    validation: float
+    test: float
+    folds: int
+    repeats: int
+    split_seed: int
+    seed: int = Field(description="Of weights, batches and augmentation; a hash of the study's seed and the number.")
+    lease_s: float
+    trial_minutes: float | None
+    no_progress_minutes: float | None
+
+
+class Claims(Answer):
+    attempts: list[ClaimedAttempt]
+
+
+class ReportBody(Body):
+    fold: Fold = 0
+    step: Step = Field(description="Epochs finished, from 1; 0 is the result of a whole fold.")
+    metrics: Metrics
+    age_s: Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)] = Field(
+        default=0.0, description="How long ago it happened; so a worker's clock does not matter."
+    )
+
+
+class ReportsBody(Body):
+    reports: Annotated[list[ReportBody], Field(max_length=MAX_REPORTS)] = Field(
+        default=[], description="Empty: a heartbeat."
+    )
+
+
+class Decision(Answer):
+    """What the worker should do next, and how long its lease now is."""
+
+    decision: Literal["continue", "prune"]
+    lease_s: float
+
+
+class CompleteBody(Body):
+    state: Literal["complete", "pruned"] = "complete"
+    metrics: Metrics
+    best_step: Step | None = None
+
+
+class FailBody(Body):
+    reason: Literal[
+        "trainer-error", "non-finite", "out-of-memory", "device-fatal", "child-died", "timeout", "no-progress"
+    ]
+    error: LongText = ""
+    step: Step | None = None
+    metric: Annotated[StrictStr, Field(max_length=200)] | None = None
+
+
+class TrialEnded(Answer):
+    study_id: int
+    trial: int
+    state: str
+
+
+# ---- workers and trainers --------------------------------------------------------------------------------------------
+
+
+class WorkerBody(Body):
+    name: Annotated[StrictStr, Field(min_length=1, max_length=200)]
+    version: Token
+    slots: Annotated[StrictInt, Field(ge=1, le=1_000)]
+    devices: Annotated[list[Token], Field(max_length=1_000)]
+    trainers: Annotated[list[Token], Field(max_length=200)]
+
+
+class WorkerOut(Answer):
+    id: str
+    name: str
+    version: str
+    slots: int
+    devices: list[str]
+    trainers: list[str]
+    busy: int
+    alive: bool = Field(description="Heard of within the last minute.")
+    started_at: datetime
+    seen_at: datetime
+
+
+class WorkerList(Answer):
+    items: list[WorkerOut]
+
+
+class HyperparameterOut(Answer):
+    name: str
+    type: str
+    default: Scalar
+    low: float | None
+    high: float | None
+    log: bool
+    choices: list[Scalar] | None
+    doc: str
+
+
+class TrainerOut(Answer):
+    name: str
+    version: str
+    summary: str
+    kinds: list[str]
+    tasks: list[str]
+    search_space: dict[str, Any]
+    hyperparameters: list[HyperparameterOut]
+
+
+class TrainerList(Answer):
+    items: list[TrainerOut]
+
+
+class DatasetOut(Answer):
+    name: str
+    kind: str
+    task: str
+    rows: int
+    features: int
+    classes: int
+    digest: str
+
+
+class DatasetList(Answer):
+    items: list[DatasetOut]
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+class ProblemField(Answer):
+    pointer: str
+    detail: str
+
+
+class Problem(Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[ProblemField] = []

@@ -1,0 +1,97 @@
+"""The worker of a machine: one slot for every device, all under one name; no torch, no database.
+
+Owns starting, registering and draining. SIGTERM or Ctrl-C: every slot gives back what it runs, and the agent ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from trainers import catalog
+from tuner.client import Client, ClientError
+from tuner.wire import WorkerBody
+from tuner.worker import devices
+from tuner.worker.slot import Slot
+
+REGISTER_EVERY_S = 20.0
+DRAIN_TIMEOUT_S = 30.0
+PREFIX = "tuner-worker-"
+
+log = structlog.get_logger()
+
+
+def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
+    """Serves until a signal says to stop.
+
+    Args:
+        url: the control plane's.
+        key: a worker or admin key.
+        slots: how many trials at once; None: one for every GPU, or core.
+        name: shown to people; None: the host's name.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker_id = f"{socket.gethostname()[:60]}-{uuid.uuid4().hex[:8]}"
+    found = devices.find(slots)
+    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
+    body = WorkerBody(
+        name=name or socket.gethostname(),
+        version=version("tuner"),
+        slots=len(found),
+        devices=[device.name for device in found],
+        trainers=trainers,
+    )
+    scratch = _scratch()
+    try:
+        with Client(url, key) as client:
+            threads = [Slot(client, worker_id, device, trainers, scratch) for device in found]
+            for slot in threads:
+                slot.thread.start()
+            log.info("worker started", worker=worker_id, devices=body.devices)
+            _register_until(stop, client, worker_id, body)
+            log.info("worker drains", worker=worker_id)
+            for slot in threads:
+                slot.drain()
+            _leave(client, worker_id)
+            for slot in threads:
+                slot.thread.join(DRAIN_TIMEOUT_S)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _register_until(stop: threading.Event, client: Client, worker_id: str, body: WorkerBody) -> None:
+    while True:
+        try:
+            client.register(worker_id, body)
+        except ClientError as error:
+            log.warning("cannot register", error=str(error))
+        if stop.wait(REGISTER_EVERY_S):
+            return
+
+
+def _leave(client: Client, worker_id: str) -> None:
+    """Frees the slots that wait for work; without an answer they end when their waiting does."""
+    try:
+        client.leave(worker_id)
+    except ClientError as error:
+        log.warning("cannot say goodbye", error=str(error))
+
+
+def _scratch() -> Path:
+    """A folder for files on their way, after clearing those of workers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists() and folder.stat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))

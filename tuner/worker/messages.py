@@ -1,0 +1,76 @@
+"""What agent and child say to each other: one JSON object a line over the child's stdin and stdout.
+
+Owns the message types; both sides import this and nothing else of each other.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from tuner.wire import ClaimedAttempt
+
+
+class Run(BaseModel):
+    """Agent to child: train this; write its files into `folder`, which exists and is empty."""
+
+    type: Literal["run"] = "run"
+    attempt: ClaimedAttempt
+    folder: str
+
+
+class Decide(BaseModel):
+    """Agent to child: end the running trial at its next report."""
+
+    type: Literal["decide"] = "decide"
+    decision: Literal["prune", "stop"]
+
+
+class Ready(BaseModel):
+    """Child to agent: imports are done."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Reported(BaseModel):
+    """Child to agent: an epoch, or with step 0 a fold, has ended; `at_s` is the machine's monotonic clock."""
+
+    type: Literal["reported"] = "reported"
+    fold: int
+    step: int
+    metrics: dict[str, float]
+    at_s: float
+
+
+class Done(BaseModel):
+    """Child to agent: the trial has its result, and its files lie in the folder."""
+
+    type: Literal["done"] = "done"
+    state: Literal["complete", "pruned"]
+    metrics: dict[str, float]
+    best_step: int | None
+
+
+class Failed(BaseModel):
+    """Child to agent: the trial raised. The child goes on unless it says that it is broken."""
+
+    type: Literal["failed"] = "failed"
+    reason: Literal["trainer-error", "non-finite", "out-of-memory", "device-fatal"]
+    error: str
+    step: int | None = None
+    metric: str | None = None
+    broken: bool = False
+
+
+class Stopped(BaseModel):
+    """Child to agent: the trial was stopped as asked; nothing is kept."""
+
+    type: Literal["stopped"] = "stopped"
+
+
+ToChild = TypeAdapter[Run | Decide](Annotated[Run | Decide, Field(discriminator="type")])
+Outcome = Done | Failed | Stopped
+FromChild = TypeAdapter[Ready | Reported | Done | Failed | Stopped](
+    Annotated[Ready | Reported | Done | Failed | Stopped, Field(discriminator="type")]
+)

@@ -1,0 +1,100 @@
+"""The agent's end of a child: start, send, receive, log, kill.
+
+Owns the pipes. Two threads read them, so the child never waits for whoever is slow here.
+"""
+
+from __future__ import annotations
+
+import collections
+import queue
+import subprocess
+import sys
+import threading
+
+from tuner.settings import child_environment
+from tuner.worker.devices import Device
+from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, Run
+
+MAX_LOG_LINES = 5_000
+STOP_TIMEOUT_S = 5.0
+
+Received = Ready | Reported | Outcome | None
+
+
+class Child:
+    """A training process. `inbox` gets its messages, and None once when it has died."""
+
+    def __init__(self, device: Device) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tuner.worker.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(PYTHONUNBUFFERED="1", **device.environment),
+            start_new_session=True,  # Ctrl-C is for the agent, which ends the child in its own way
+        )
+        self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self._log: collections.deque[str] = collections.deque(maxlen=MAX_LOG_LINES)
+        self._threads = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_log, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, message: Run | Decide) -> None:
+        """Sends a message; a child that is dead is noticed by its inbox, not here."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(message.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._process.wait()
+
+    def take_log(self) -> str:
+        """What it printed since the last call, at most the newest lines."""
+        lines = []
+        while self._log:
+            lines.append(self._log.popleft())
+        return "".join(lines)
+
+    def describe_death(self) -> str:
+        code = self._process.wait()
+        return (
+            f"the training process died by signal {-code}" if code < 0 else f"the training process exited with {code}"
+        )
+
+    def kill(self) -> None:
+        """Ends it now and reaps it."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Closes its stdin, at which it exits; kills it if it does not."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            self._process.wait()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.inbox.put(FromChild.validate_json(line))
+        self.inbox.put(None)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._log.append(line.decode(errors="replace")[:2_000])

@@ -1,0 +1,256 @@
+"""One slot: claims a trial, has its child train it, sends what it reports, hands in the result; again and again.
+
+Owns an attempt's life on the worker. Training never waits for the network: the child's messages gather while a request is
+under way. The lease is kept by whatever is sent; an attempt that the control plane no longer knows is stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import shutil
+import tarfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import structlog
+
+from tuner.client import Client, ClientError
+from tuner.wire import MAX_REPORTS, ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody
+from tuner.worker.devices import Device
+from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
+from tuner.worker.process import Child
+
+CLAIM_WAIT_S = 20.0
+GATHER_S = 0.1  # reports are sent at most this often: each request costs the control plane a transaction
+RETRY_S = 1.0
+STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
+
+log = structlog.get_logger()
+
+
+class StaleError(Exception):
+    """The attempt is no longer ours."""
+
+
+class Slot:
+    """A thread with one child. `drain` makes it give back what it runs and end."""
+
+    def __init__(self, client: Client, worker_id: str, device: Device, trainers: list[str], scratch: Path) -> None:
+        self._client = client
+        self._worker_id = worker_id
+        self._device = device
+        self._trainers = trainers
+        self._scratch = scratch
+        self._draining = threading.Event()
+        self._child: Child | None = None
+        self.thread = threading.Thread(target=self._run, name=f"slot-{device.name}", daemon=True)
+
+    def drain(self) -> None:
+        self._draining.set()
+
+    @property
+    def child_pid(self) -> int | None:
+        child = self._child
+        return None if child is None else child.pid
+
+    def _run(self) -> None:
+        try:
+            while not self._draining.is_set():
+                self._warm_child()
+                for attempt in self._claim():
+                    self._serve(attempt)
+        finally:
+            if self._child is not None:
+                self._child.stop()
+
+    def _warm_child(self) -> Child:
+        if self._child is None or not self._child.is_alive():
+            self._child = Child(self._device)
+        return self._child
+
+    def _claim(self) -> list[ClaimedAttempt]:
+        body = ClaimBody(
+            request_id=uuid.uuid4().hex,
+            worker_id=self._worker_id,
+            slots=1,
+            trainers=self._trainers,
+            wait_s=CLAIM_WAIT_S,
+        )
+        try:
+            return self._client.claim(body)
+        except ClientError as error:
+            if not self._draining.is_set():
+                log.warning("cannot claim", error=str(error))
+                self._draining.wait(RETRY_S)
+            return []
+
+    # ---- one attempt ---------------------------------------------------------------------------------------------
+
+    def _serve(self, attempt: ClaimedAttempt) -> None:
+        log.info("trial started", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
+        folder = self._scratch / str(attempt.attempt_id)
+        folder.mkdir()
+        watch = _Watch(attempt)
+        child = self._warm_child()
+        child.take_log()
+        child.send(Run(attempt=attempt, folder=str(folder)))
+        try:
+            self._hand_in(attempt, self._follow(attempt, child, watch), child, folder)
+        except StaleError:
+            log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
+            self._stop_training(child)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _follow(self, attempt: ClaimedAttempt, child: Child, watch: _Watch) -> Outcome | FailBody | None:
+        """Sends reports until the child is done; None: it was given back. Failures that we see are FailBodies."""
+        unsent: list[ReportBody] = []
+        sent_at_s: list[float] = []
+        last_send_s = time.monotonic()
+        heartbeat_s = attempt.lease_s / 3
+        outcome: Outcome | FailBody | None = None
+        while outcome is None:
+            if self._draining.is_set():
+                self._send_reports(attempt, unsent, sent_at_s)
+                self._stop_training(child)
+                return None
+            try:
+                message = child.inbox.get(timeout=min(GATHER_S, heartbeat_s))
+            except queue.Empty:
+                pass
+            else:
+                watch.heard()
+                if isinstance(message, Reported):
+                    unsent.append(ReportBody(fold=message.fold, step=message.step, metrics=message.metrics))
+                    sent_at_s.append(message.at_s)
+                elif message is None:
+                    self._child = None
+                    outcome = FailBody(
+                        reason="child-died", error=f"{child.describe_death()}\n{child.take_log()[-10_000:]}"
+                    )
+                elif not isinstance(message, Ready):
+                    outcome = message
+            outcome = outcome or self._over_limit(watch, child)
+            due_s = GATHER_S if unsent else heartbeat_s
+            if outcome is not None or time.monotonic() - last_send_s >= due_s:
+                last_send_s = time.monotonic()
+                if self._send_reports(attempt, unsent, sent_at_s) == "prune":
+                    child.send(Decide(decision="prune"))
+        return outcome
+
+    def _send_reports(self, attempt: ClaimedAttempt, unsent: list[ReportBody], at_s: list[float]) -> str:
+        """Sends what has gathered; without an answer it stays gathered. Returns the decision."""
+        now_s = time.monotonic()
+        batch = [
+            report.model_copy(update={"age_s": max(0.0, now_s - at)})
+            for report, at in zip(unsent[:MAX_REPORTS], at_s[:MAX_REPORTS], strict=True)
+        ]
+        try:
+            answer = self._client.report(attempt.attempt_id, batch)
+        except ClientError as error:
+            _raise_if_stale(error)
+            log.warning("reports wait", study=attempt.study, trial=attempt.trial, error=str(error))
+            return "continue"
+        del unsent[: len(batch)], at_s[: len(batch)]
+        return answer.decision
+
+    def _over_limit(self, watch: _Watch, child: Child) -> FailBody | None:
+        failure = watch.over_limit()
+        if failure is not None:
+            child.kill()
+            self._child = None
+        return failure
+
+    def _stop_training(self, child: Child) -> None:
+        """Lets a healthy child come to its next report and stay warm; replaces one that does not."""
+        if self._child is None:
+            return
+        child.send(Decide(decision="stop"))
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            try:
+                message = child.inbox.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if message is None or isinstance(message, Done | Failed | Stopped):
+                return
+        child.kill()
+        self._child = None
+
+    # ---- the result ----------------------------------------------------------------------------------------------
+
+    def _hand_in(self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None, child: Child, folder: Path) -> None:
+        while True:
+            try:
+                self._hand_in_once(attempt, outcome, child, folder)
+            except ClientError as error:
+                _raise_if_stale(error)
+                if error.status and error.status < 500:
+                    raise
+                log.warning("the result waits", study=attempt.study, trial=attempt.trial, error=str(error))
+                time.sleep(RETRY_S)
+            else:
+                return
+
+    def _hand_in_once(
+        self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None, child: Child, folder: Path
+    ) -> None:
+        if outcome is None or isinstance(outcome, Stopped):
+            self._client.release(attempt.attempt_id)
+            return
+        if not (folder / "log.txt").exists():
+            (folder / "log.txt").write_text(child.take_log())
+        self._client.upload(attempt.attempt_id, _tar(folder))
+        if isinstance(outcome, Done):
+            body = CompleteBody(state=outcome.state, metrics=outcome.metrics, best_step=outcome.best_step)
+            ended = self._client.complete(attempt.attempt_id, body)
+        else:
+            ended = self._client.fail(attempt.attempt_id, _failure(outcome))
+            if isinstance(outcome, Failed) and outcome.broken and self._child is not None:
+                self._child.kill()
+                self._child = None
+        log.info("trial ended", study=attempt.study, trial=attempt.trial, state=ended.state)
+
+
+class _Watch:
+    """A trial's limits of time: the whole, and without a word."""
+
+    def __init__(self, attempt: ClaimedAttempt) -> None:
+        self._trial_s = None if attempt.trial_minutes is None else attempt.trial_minutes * 60
+        self._silent_s = None if attempt.no_progress_minutes is None else attempt.no_progress_minutes * 60
+        self._started_s = self._heard_s = time.monotonic()
+
+    def heard(self) -> None:
+        self._heard_s = time.monotonic()
+
+    def over_limit(self) -> FailBody | None:
+        now_s = time.monotonic()
+        if self._trial_s is not None and now_s - self._started_s > self._trial_s:
+            return FailBody(reason="timeout", error=f"not done after limits.trial_minutes, {self._trial_s / 60:g}")
+        if self._silent_s is not None and now_s - self._heard_s > self._silent_s:
+            return FailBody(
+                reason="no-progress", error=f"no report for limits.no_progress_minutes, {self._silent_s / 60:g}"
+            )
+        return None
+
+
+def _failure(outcome: Failed | FailBody) -> FailBody:
+    if isinstance(outcome, FailBody):
+        return outcome
+    return FailBody(reason=outcome.reason, error=outcome.error[-50_000:], step=outcome.step, metric=outcome.metric)
+
+
+def _raise_if_stale(error: ClientError) -> None:
+    if error.type == "stale-attempt":
+        raise StaleError from error
+
+
+def _tar(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.add(file, arcname=file.relative_to(folder).as_posix())
+    return packed.getvalue()
