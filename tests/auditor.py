@@ -99,6 +99,7 @@ def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) ->
     runs = _runs(http, study.experiment_id)
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
     assert len(parents) == 1, "one parent run"
+    prefix = "fold_0/" if specs.of(study).evaluation.rounds > 1 else ""
     nested = {int(run["tags"]["tuner.trial"]): run for run in runs if run is not parents[0]}
     assert len(nested) == len(runs) - 1, "one run a trial"
     for trial in connection.execute(select(trials).where(trials.c.study_id == study.id)):
@@ -114,7 +115,7 @@ def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) ->
         for name, steps in list(expected.items())[:3]:
             answer = http.get(
                 "/api/2.0/mlflow/metrics/get-history",
-                params={"run_id": run["run_id"], "metric_key": name, "max_results": 25_000},
+                params={"run_id": run["run_id"], "metric_key": prefix + name, "max_results": 25_000},
             )
             found = [int(point.get("step", 0)) for point in answer.raise_for_status().json().get("metrics", [])]
             assert sorted(found) == sorted(steps), f"every report of {name} once"

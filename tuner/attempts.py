@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, func
 from tuner import specs
 from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
 from tuner.domain.spec import StudySpec, metric_key
-from tuner.domain.states import RETRIED, AttemptState, StudyState, TrialEnd, TrialState
-from tuner.endings import note_best, settle
+from tuner.domain.states import RETRIED, AttemptState, TrialEnd, TrialState
+from tuner.endings import is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, notify, studies, trials
 from tuner.store.database import transaction
@@ -91,8 +91,7 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
     """
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     with transaction(engine) as connection:
-        attempt = _attempt(connection, attempt_id)
-        study = studies.lock(connection, attempt.study_id)
+        study = _locked(connection, attempt_id)
         spec = specs.of(study)
         state = TrialState(body.state)
         values = _values(spec, body) if state is TrialState.COMPLETE else None
@@ -101,23 +100,29 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
         )
         if not ended:
             return _repeated(connection, attempt_id, digest)
-        exhausted = after.after_trial(connection, study.id, attempt.trial_id, state, values, body.metrics)
-        finish_seq = trials.finish(
+        exhausted = after.after_trial(connection, study.id, study.trial_id, state, values, body.metrics)
+        counted = trials.finish(
             connection,
             study_id=study.id,
-            trial_id=attempt.trial_id,
+            trial_id=study.trial_id,
             state=state,
             was_live=True,
             end_reason=TrialEnd(body.state),
             objective_values=values,
             metrics=body.metrics,
             best_step=body.best_step,
+            is_best=_is_best(study, spec, values, body.metrics),
         )
-        if values is not None and len(values) == 1 and after.is_feasible(spec, body.metrics):
-            number = attempt.trial_number
-            note_best(connection, study, spec, number=number, value=values[0], finish_seq=finish_seq)
-        settle(connection, study.id, spec, exhausted=exhausted)
-    return TrialEnded(study_id=study.id, trial=attempt.trial_number, state=state)
+        settle(connection, counted, spec, exhausted=exhausted)
+    return TrialEnded(study_id=study.id, trial=study.trial_number, state=state)
+
+
+def _is_best(study: Any, spec: StudySpec, values: list[float] | None, metrics: Mapping[str, float]) -> bool:
+    """Whether the result beats the study's best, of which there is one for one objective; the study is locked."""
+    if values is None or len(values) != 1 or not after.is_feasible(spec, metrics):
+        return False
+    assert spec.objectives is not None
+    return is_better(values[0], study.best_value, spec.objectives[0].direction)
 
 
 def _values(spec: StudySpec, body: CompleteBody) -> list[float]:
@@ -131,8 +136,8 @@ def _values(spec: StudySpec, body: CompleteBody) -> list[float]:
 
 
 def _repeated(connection: Connection, attempt_id: uuid.UUID, digest: str) -> TrialEnded:
-    attempt = _attempt(connection, attempt_id)
-    if attempt.result_digest != digest:
+    attempt = attempts.with_trial(connection, attempt_id)
+    if attempt is None or attempt.result_digest != digest:
         raise _stale(attempt_id)
     return TrialEnded(study_id=attempt.study_id, trial=attempt.trial_number, state=attempt.trial_state)
 
@@ -164,16 +169,13 @@ def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
 def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
     """Ends an attempt as lost if its lease has run out; False if it was renewed or ended meanwhile."""
     with transaction(engine) as connection:
-        attempt = attempts.with_trial(connection, attempt_id)
-        if attempt is None:
+        study = attempts.lock_study(connection, attempt_id)
+        if study is None or not attempts.is_expired(connection, attempt_id):
             return False
-        studies.lock(connection, attempt.study_id)
-        if not attempts.is_expired(connection, attempt_id):
-            return False
-        error = f"worker {attempt.worker_id} was not heard of for {attempt.lease_s:g} s"
-        _end(connection, attempt, AttemptState.LOST, TrialEnd.LOST, error)
+        error = f"worker {study.worker_id} was not heard of for {study.lease_s:g} s"
+        _end(connection, study, AttemptState.LOST, TrialEnd.LOST, error)
     notify.work(engine)
-    log.warning("lease expired", attempt=str(attempt_id), study=attempt.study_id, trial=attempt.trial_number)
+    log.warning("lease expired", attempt=str(attempt_id), study=study.id, trial=study.trial_number)
     return True
 
 
@@ -181,49 +183,43 @@ def _end_without_result(
     engine: Engine, attempt_id: uuid.UUID, state: AttemptState, reason: TrialEnd, error: str
 ) -> TrialEnded:
     with transaction(engine) as connection:
-        attempt = _attempt(connection, attempt_id)
-        studies.lock(connection, attempt.study_id)
-        trial_state = _end(connection, attempt, state, reason, error)
+        study = _locked(connection, attempt_id)
+        trial_state = _end(connection, study, state, reason, error)
     if trial_state is TrialState.WAITING:
         notify.work(engine)
-    return TrialEnded(study_id=attempt.study_id, trial=attempt.trial_number, state=trial_state)
+    return TrialEnded(study_id=study.id, trial=study.trial_number, state=trial_state)
 
 
-def _end(connection: Connection, attempt: Any, state: AttemptState, reason: TrialEnd, error: str) -> TrialState:
-    """Ends a live attempt and decides what becomes of its trial; the study is locked by us."""
-    if not attempts.end(connection, attempt.id, state, end_reason=reason, error=error):
-        raise _stale(attempt.id)
-    study = studies.get(connection, attempt.study_id)
+def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialEnd, error: str) -> TrialState:
+    """Ends a live attempt and decides what becomes of its trial; `study` is what `_locked` gave."""
+    if not attempts.end(connection, study.attempt_id, state, end_reason=reason, error=error):
+        raise _stale(study.attempt_id)
     spec = specs.of(study)
-    used = attempt.n_attempts + 1
+    used = study.n_attempts + 1
     if reason is TrialEnd.RELEASED or (reason in RETRIED and used < spec.limits.max_attempts):
-        trials.wait_again(connection, study.id, attempt.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
-        trial_state = TrialState.WAITING
-    else:
-        after.after_trial(connection, study.id, attempt.trial_id, TrialState.FAILED, None, {})
-        trial_state = TrialState.FAILED
-        trials.finish(
-            connection,
-            study_id=study.id,
-            trial_id=attempt.trial_id,
-            state=trial_state,
-            was_live=True,
-            end_reason=reason,
-            error=error,
-        )
-    settle(connection, study.id, spec)
-    return TrialState.CANCELLED if _closed(connection, study.id) and trial_state is TrialState.WAITING else trial_state
+        trials.wait_again(connection, study.id, study.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
+        settle(connection, studies.get(connection, study.id), spec)
+        return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
+    after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
+    counted = trials.finish(
+        connection,
+        study_id=study.id,
+        trial_id=study.trial_id,
+        state=TrialState.FAILED,
+        was_live=True,
+        end_reason=reason,
+        error=error,
+    )
+    settle(connection, counted, spec)
+    return TrialState.FAILED
 
 
-def _closed(connection: Connection, study_id: int) -> bool:
-    return studies.get(connection, study_id).state not in {StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED}
-
-
-def _attempt(connection: Connection, attempt_id: uuid.UUID) -> Any:
-    attempt = attempts.with_trial(connection, attempt_id)
-    if attempt is None:
+def _locked(connection: Connection, attempt_id: uuid.UUID) -> Any:
+    """The attempt's study, locked, and what of the attempt and its trial came along."""
+    study = attempts.lock_study(connection, attempt_id)
+    if study is None:
         raise _stale(attempt_id)
-    return attempt
+    return study
 
 
 def _stale(attempt_id: uuid.UUID) -> StaleAttemptError:

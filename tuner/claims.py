@@ -11,6 +11,7 @@ import json
 import traceback
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,13 +21,31 @@ from tuner import specs
 from tuner.domain import seeds
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import AttemptState, TrialEnd, TrialState
-from tuner.endings import cancel_live, settle
+from tuner.endings import cancel_live, has_waiting, settle
 from tuner.sampling import ask
-from tuner.store import attempts, studies, trials, workers
+from tuner.store import attempts, queue, studies, trials
 from tuner.store.database import transaction
 from tuner.wire import ClaimedAttempt
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Held:
+    """An attempt with what its trial was when it was claimed.
+
+    Attributes:
+        study: the study's row.
+        params: the trial's, from an earlier attempt; empty: to be sampled.
+        is_running: it has been started already, by this request when it came before.
+    """
+
+    attempt_id: uuid.UUID
+    trial_id: int
+    trial_number: int
+    study: Any
+    params: dict[str, Any]
+    is_running: bool
 
 
 def claim(
@@ -49,93 +68,84 @@ def claim(
         trainers: those that the worker has, name@version.
         study_id: only this study: how a loop of the user's own claims.
     """
-    with transaction(engine) as connection:
-        if workers.has_left(connection, worker_id):
-            return None
-        held = attempts.of_request(connection, worker_id, request_id)
-        if not held:
-            held = _claim_new(connection, worker_id, request_id, slots, trainers, study_id)
-    claimed = []
-    for attempt_id in held:
-        answer = _with_params(engine, attempt_id)
-        if answer is not None:
-            claimed.append(answer)
-    return claimed
-
-
-def _claim_new(
-    connection: Connection,
-    worker_id: str,
-    request_id: str,
-    slots: int,
-    trainers: Sequence[str],
-    study_id: int | None,
-) -> list[uuid.UUID]:
-    held: list[uuid.UUID] = []
+    held: list[Held] = []
     while len(held) < slots:
-        candidate = studies.with_work(connection, trainers=trainers, study_id=study_id)
-        if candidate is None:
-            break
-        study = studies.lock_with_work(connection, candidate)
-        if study is not None:  # otherwise another took the last of it while we waited for the lock: choose again
-            held.append(_hold(connection, study, worker_id, request_id))
-    return held
+        with transaction(engine) as connection:
+            found = queue.look(
+                connection, worker_id=worker_id, request_id=request_id, trainers=trainers, study_id=study_id
+            )
+            if found.has_left:
+                return None
+            if found.held and not held:
+                held = [_held_before(connection, attempt_id) for attempt_id in found.held]
+                break
+            if found.study_id is None:
+                break
+            study = queue.lock(connection, found.study_id)
+            if study is not None:  # otherwise another took the last of it while we waited for the lock: look again
+                held.append(_hold(connection, study, worker_id, request_id))
+    return [answer for each in held if (answer := _with_params(engine, each)) is not None]
 
 
-def _hold(connection: Connection, study: studies.StudyRow, worker_id: str, request_id: str) -> uuid.UUID:
+def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
+    attempt = attempts.with_trial(connection, attempt_id)
+    assert attempt is not None
+    return Held(
+        attempt_id=attempt_id,
+        trial_id=attempt.trial_id,
+        trial_number=attempt.trial_number,
+        study=studies.get(connection, attempt.study_id),
+        params=json.loads(attempt.params),
+        is_running=attempt.trial_state == TrialState.RUNNING,
+    )
+
+
+def _hold(connection: Connection, study: Any, worker_id: str, request_id: str) -> Held:
     """Takes a waiting trial, or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
-    finished = study.n_complete + study.n_pruned + study.n_failed + study.n_cancelled
-    trial = trials.first_free(connection, study.id) if study.n_created > study.n_live + finished else None
-    trial_id = trial.id if trial is not None else trials.create(connection, study.id, study.n_created)
-    lease_s = spec.limits.lease_s
-    attempt_id = attempts.create(
-        connection, trial_id=trial_id, worker_id=worker_id, request_id=request_id, lease_s=lease_s, first=trial is None
-    )
-    studies.start_trial(connection, study, created=int(trial is None), hours=spec.budget.hours)
-    return attempt_id
+    waiting = trials.first_free(connection, study.id) if has_waiting(study) else None
+    claimant = {"worker_id": worker_id, "request_id": request_id}
+    terms = {"lease_s": spec.limits.lease_s, "hours": spec.budget.hours}
+    if waiting is None:
+        attempt_id, trial_id = queue.hold_next(connection, study, **claimant, **terms)
+        return Held(attempt_id, trial_id, study.n_created, study, {}, is_running=False)
+    attempt_id = queue.hold_waiting(connection, study, waiting.id, **claimant, **terms)
+    return Held(attempt_id, waiting.id, waiting.number, study, json.loads(waiting.params), is_running=False)
 
 
-def _with_params(engine: Engine, attempt_id: uuid.UUID) -> ClaimedAttempt | None:
-    """Samples the attempt's trial unless it has parameters; None if the attempt is live no more."""
+def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
+    """Starts the trial, with sampled parameters unless it has some; None if the attempt is live no more."""
     try:
         with transaction(engine) as connection:
-            attempt = attempts.with_trial(connection, attempt_id)
-            if attempt is None or attempt.state != AttemptState.RUNNING:
-                return None
-            study = studies.get(connection, attempt.study_id)
-            params = json.loads(attempt.params)
-            if attempt.trial_state == TrialState.WAITING:
-                params = _resume(connection, attempt, params) if params else _sample(connection, study, attempt)
-                if params is None:
-                    return None
-            return _answer(study, specs.of(study), attempt, params)
+            if held.is_running:
+                params: dict[str, Any] | None = held.params
+            elif held.params:
+                params = held.params if trials.resume(connection, held.trial_id) else None
+            else:
+                params = _sample(connection, held)
     except Exception:
-        _fail_unsampled(engine, attempt_id, traceback.format_exc())
+        _fail_unsampled(engine, held.attempt_id, traceback.format_exc())
         return None
+    return None if params is None else _answer(held, specs.of(held.study), params)
 
 
-def _resume(connection: Connection, attempt: Any, params: dict[str, Any]) -> dict[str, Any] | None:
-    """Goes on with the parameters of an earlier attempt; None if this one was lost meanwhile."""
-    return params if trials.resume(connection, attempt.trial_id) else None
-
-
-def _sample(connection: Connection, study: studies.StudyRow, attempt: Any) -> dict[str, Any] | None:
+def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
     """Asks the sampler and writes what it gives; None if the attempt was lost meanwhile, or no point is left."""
-    asked = ask.ask(connection, study.id, attempt.trial_id)
+    study_id = held.study.id
+    asked = ask.ask(connection, study_id, held.trial_id)
     if asked.exhausted:
-        studies.lock(connection, study.id)
+        studies.lock(connection, study_id)
     if asked.exhausted and not asked.params:
-        cancel_live(connection, study.id, attempt)  # the search space has no point for it
+        cancel_live(connection, study_id, held.attempt_id, held.trial_id)  # the search space has no point for it
     started = trials.set_sampled(
         connection,
-        attempt.trial_id,
+        held.trial_id,
         params=asked.params,
         distributions=asked.distributions,
         system_attrs=asked.system_attrs,
     )
     if asked.exhausted:
-        settle(connection, study.id, specs.of(study), exhausted=True)
+        settle(connection, studies.get(connection, study_id), specs.of(held.study), exhausted=True)
     return asked.params if started else None
 
 
@@ -143,31 +153,33 @@ def _fail_unsampled(engine: Engine, attempt_id: uuid.UUID, error: str) -> None:
     """A sampler that raises fails the trial, where the user sees it; the study goes on."""
     log.error("the sampler failed", attempt=str(attempt_id), error=error)
     with transaction(engine) as connection:
-        attempt = attempts.with_trial(connection, attempt_id)
-        if attempt is None:
+        study = attempts.lock_study(connection, attempt_id)
+        reason = TrialEnd.SAMPLER_ERROR
+        if study is None or not attempts.end(
+            connection, attempt_id, AttemptState.FAILED, end_reason=reason, error=error
+        ):
             return
-        study = studies.lock(connection, attempt.study_id)
-        if attempts.end(connection, attempt_id, AttemptState.FAILED, end_reason=TrialEnd.SAMPLER_ERROR, error=error):
-            trials.finish(
-                connection,
-                study_id=study.id,
-                trial_id=attempt.trial_id,
-                state=TrialState.FAILED,
-                was_live=True,
-                end_reason=TrialEnd.SAMPLER_ERROR,
-                error=error,
-            )
-            settle(connection, study.id, specs.of(study))
+        counted = trials.finish(
+            connection,
+            study_id=study.id,
+            trial_id=study.trial_id,
+            state=TrialState.FAILED,
+            was_live=True,
+            end_reason=reason,
+            error=error,
+        )
+        settle(connection, counted, specs.of(study))
 
 
-def _answer(study: studies.StudyRow, spec: StudySpec, attempt: Any, params: dict[str, Any]) -> ClaimedAttempt:
+def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttempt:
+    study = held.study
     facts = studies.facts(study)
     dataset = facts.get("dataset") or {}
     return ClaimedAttempt(
-        attempt_id=attempt.id,
+        attempt_id=held.attempt_id,
         study_id=study.id,
         study=study.name,
-        trial=attempt.trial_number,
+        trial=held.trial_number,
         params=params,
         fixed=spec.fixed,
         trainer=study.trainer,
@@ -180,8 +192,8 @@ def _answer(study: studies.StudyRow, spec: StudySpec, attempt: Any, params: dict
         folds=spec.evaluation.folds,
         repeats=spec.evaluation.repeats,
         split_seed=spec.evaluation.seed,
-        seed=seeds.derive(spec.sampler.seed or 0, "training", attempt.trial_number),
-        lease_s=attempt.lease_s,
+        seed=seeds.derive(spec.sampler.seed or 0, "training", held.trial_number),
+        lease_s=spec.limits.lease_s,
         trial_minutes=spec.limits.trial_minutes,
         no_progress_minutes=spec.limits.no_progress_minutes,
     )

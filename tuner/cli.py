@@ -97,8 +97,9 @@ def _print_json(value: Any) -> None:
 @app.command()
 def up(port: Port = None, slots: Slots = None) -> None:
     """Run everything on this machine until Ctrl-C."""
-    from tuner import show, up
+    from tuner import parent, show, up
 
+    parent.interrupt_on_signals()
     with up.running(_settings(port=port), slots=slots) as service:
         show.ready(service.settings, service.admin_key)
         show.serve_until_interrupted(service)
@@ -113,8 +114,9 @@ def demo(
     slots: Slots = None,
 ) -> None:
     """Run everything, submit a study, watch it, show what came out."""
-    from tuner import demo
+    from tuner import demo, parent
 
+    parent.interrupt_on_signals()
     demo.run(_settings(port=port), _read_spec(file), slots=slots)
 
 

@@ -42,6 +42,8 @@ from tuner.wire import (
 
 T = TypeVar("T", bound=BaseModel)
 
+stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
+
 API = "/api/v1"
 TIMEOUT_S = 30.0
 RETRY_FOR_S = 20.0

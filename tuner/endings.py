@@ -5,6 +5,7 @@ Owns `settle`, called by every transaction that ends an attempt or changes a bud
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,19 +15,35 @@ from tuner.domain.states import ENDED, AttemptState, StudyEnd, TrialEnd, TrialSt
 from tuner.store import attempts, studies, trials
 
 
-def settle(connection: Connection, study_id: int, spec: StudySpec, *, exhausted: bool = False) -> None:
-    """Closes the study if a budget is spent, and ends it once nothing runs any more; the study's row is locked by us."""
-    study = studies.lock(connection, study_id)
+def settle(connection: Connection, study: Any, spec: StudySpec, *, exhausted: bool = False) -> None:
+    """Closes the study if a budget is spent, and ends it once nothing runs any more.
+
+    Args:
+        connection: of a transaction that has locked the study.
+        study: its row as it is now.
+        spec: its spec.
+        exhausted: whether the search space has no point left.
+    """
     if study.state in ENDED:
         return
     reason = StudyEnd(study.end_reason) if study.end_reason is not None else _reason(study, spec, exhausted=exhausted)
     if reason is None:
         return
     if study.end_reason is None:
-        studies.close(connection, study_id, reason)
-    cancel_waiting(connection, study_id)
+        studies.close(connection, study.id, reason)
+    if has_waiting(study):
+        cancel_waiting(connection, study.id)
     if study.n_live == 0:
-        studies.end(connection, study_id, final_state(reason))
+        studies.end(connection, study.id, final_state(reason))
+
+
+def has_waiting(study: Any) -> bool:
+    """Whether the study has trials that no attempt holds."""
+    return bool(study.n_created > study.n_live + n_finished(study))
+
+
+def n_finished(study: Any) -> int:
+    return int(study.n_complete + study.n_pruned + study.n_failed + study.n_cancelled)
 
 
 def cancel_waiting(connection: Connection, study_id: int) -> None:
@@ -42,13 +59,13 @@ def cancel_waiting(connection: Connection, study_id: int) -> None:
         )
 
 
-def cancel_live(connection: Connection, study_id: int, attempt: Any) -> None:
+def cancel_live(connection: Connection, study_id: int, attempt_id: uuid.UUID, trial_id: int) -> None:
     """Ends a running attempt and its trial, which will not be run again; the study's row is locked by us."""
-    if attempts.end(connection, attempt.id, AttemptState.RELEASED, end_reason=TrialEnd.CANCELLED):
+    if attempts.end(connection, attempt_id, AttemptState.RELEASED, end_reason=TrialEnd.CANCELLED):
         trials.finish(
             connection,
             study_id=study_id,
-            trial_id=attempt.trial_id,
+            trial_id=trial_id,
             state=TrialState.CANCELLED,
             was_live=True,
             end_reason=TrialEnd.CANCELLED,
@@ -57,12 +74,11 @@ def cancel_live(connection: Connection, study_id: int, attempt: Any) -> None:
 
 def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:
     budget = spec.budget
-    finished = study.n_complete + study.n_pruned + study.n_failed + study.n_cancelled
     if budget.max_failures is not None and study.n_failed >= budget.max_failures:
         return StudyEnd.MAX_FAILURES
     if _target_reached(study, spec):
         return StudyEnd.TARGET
-    if study.budget_trials is not None and finished >= study.budget_trials:
+    if study.budget_trials is not None and n_finished(study) >= study.budget_trials:
         return StudyEnd.TRIALS
     if exhausted:
         return StudyEnd.EXHAUSTED
@@ -92,12 +108,3 @@ def is_better(value: float, than: float | None, direction: str | None) -> bool:
     if than is None:
         return True
     return value > than if direction == "maximize" else value < than
-
-
-def note_best(
-    connection: Connection, study: Any, spec: StudySpec, *, number: int, value: float, finish_seq: int
-) -> None:
-    """Keeps the study's best up to date; the study's row is locked by us."""
-    assert spec.objectives is not None
-    if is_better(value, study.best_value, spec.objectives[0].direction):
-        studies.change(connection, study.id, best_number=number, best_value=value, best_finish_seq=finish_seq)

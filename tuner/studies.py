@@ -121,7 +121,7 @@ def cancel(engine: Engine, study_id: int) -> None:
         if study.state in ENDED:
             raise WrongStateError(f"study {study_id} is {study.state} already: there is nothing to cancel")
         for attempt in attempts.live_of_study(connection, study_id):
-            cancel_live(connection, study_id, attempt)
+            cancel_live(connection, study_id, attempt.id, attempt.trial_id)
         studies.change(connection, study_id, end_reason=StudyEnd.CANCELLED, state=StudyState.FINALIZING)
         cancel_waiting(connection, study_id)
         studies.end(connection, study_id, StudyState.CANCELLED)

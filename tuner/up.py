@@ -46,6 +46,7 @@ class Service:
         for name, process in list(self.processes.items()):
             if process.poll() is not None:
                 time.sleep(RESTART_PAUSE_S)
+                _stop(process)
                 self.start(name, *process.args[4:])  # type: ignore[index]  # we gave a list
 
     def start(self, name: str, *arguments: str) -> None:
@@ -65,14 +66,8 @@ class Service:
         """Workers first, so that they can still hand in what they have."""
         for name in ("worker", "maintenance", "server"):
             process = self.processes.pop(name, None)
-            if process is None:
-                continue
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if process is not None:
+                _stop(process)
 
 
 @contextlib.contextmanager
@@ -99,6 +94,17 @@ def running(settings: Settings, *, slots: int | None) -> Iterator[Service]:
         _wait_until_ready(service)
         service.start("maintenance", "--with-parent")
         yield service
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    with process.stdin:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -124,6 +124,7 @@ def upgrade() -> None:
     schema='tuner'
     )
     op.create_index('ix_trials_finish_seq', 'trials', ['study_id', 'finish_seq'], unique=False, schema='tuner')
+    op.create_index('ix_trials_undrawn', 'trials', ['id'], unique=False, schema='tuner', postgresql_where=sa.text("state = 'complete' and (figures_at is null or figures_at = '1970-01-01 00:00:00+00')"))
     op.create_index('ix_trials_unfinished', 'trials', ['study_id', 'number'], unique=False, schema='tuner', postgresql_where=sa.text("state in ('waiting', 'running')"))
     op.create_index('ix_trials_unpublished', 'trials', ['study_id'], unique=False, schema='tuner', postgresql_where=sa.text('published_at is null'))
     op.create_table('attempts',
@@ -191,6 +192,7 @@ def downgrade() -> None:
     op.drop_table('attempts', schema='tuner')
     op.drop_index('ix_trials_unpublished', table_name='trials', schema='tuner', postgresql_where=sa.text('published_at is null'))
     op.drop_index('ix_trials_unfinished', table_name='trials', schema='tuner', postgresql_where=sa.text("state in ('waiting', 'running')"))
+    op.drop_index('ix_trials_undrawn', table_name='trials', schema='tuner', postgresql_where=sa.text("state = 'complete' and (figures_at is null or figures_at = '1970-01-01 00:00:00+00')"))
     op.drop_index('ix_trials_finish_seq', table_name='trials', schema='tuner')
     op.drop_table('trials', schema='tuner')
     op.drop_table('idempotency_keys', schema='tuner')

@@ -60,11 +60,13 @@ class Memory:
 
     Attributes:
         last_study: the round of studies goes on after it.
+        to_draw: studies whose ten best trials may be without figures.
         studies: those that failed: how often, and until when they rest.
         trials: the same of trials.
     """
 
     last_study: int = 0
+    to_draw: set[int] = field(default_factory=set)
     studies: dict[int, tuple[int, float]] = field(default_factory=dict)
     trials: dict[int, tuple[int, float]] = field(default_factory=dict)
 
@@ -74,11 +76,13 @@ def run_once(engine: Engine, target: Target, memory: Memory) -> Counts:
     counts = Counts()
     try:
         with publishing.holding(engine) as holder:
-            counts, touched = _publish(engine, target, holder, memory)
+            counts = _publish(engine, target, holder, memory)
             publish_statuses(engine, target, holder)
         counts = replace(counts, discarded=discards.remove(engine, target.mlflow, target.store, limit=DISCARDS))
         at_leisure = not counts.behind and not counts.trials
-        drawn = draw.draw_due(engine, target, best_of=touched, limit=FIGURES, at_leisure=at_leisure)
+        drawn = draw.draw_due(engine, target, best_of=memory.to_draw, limit=FIGURES, at_leisure=at_leisure)
+        if drawn < FIGURES:
+            memory.to_draw.clear()
         counts = replace(counts, figures=drawn, behind=counts.behind or drawn == FIGURES)
     except (MlflowDownError, MlflowRefusedError, OperationalError) as error:
         log.warning("publishing stopped", error=str(error)[:500])
@@ -86,10 +90,10 @@ def run_once(engine: Engine, target: Target, memory: Memory) -> Counts:
     return counts
 
 
-def _publish(engine: Engine, target: Target, holder: publishing.Holder, memory: Memory) -> tuple[Counts, list[int]]:
-    """Goes round the studies; the studies of which trials were published come back, too."""
+def _publish(engine: Engine, target: Target, holder: publishing.Holder, memory: Memory) -> Counts:
+    """Goes round the studies."""
     trials = reports = failures = 0
-    behind, touched = False, []
+    behind = False
     with transaction(engine) as connection:
         due = publishing.studies_due(connection, after=memory.last_study, but=_resting(memory.studies), limit=STUDIES)
     share = max(2, TRIALS // max(1, len(due)))
@@ -111,11 +115,11 @@ def _publish(engine: Engine, target: Target, holder: publishing.Holder, memory: 
             log.error("trial not published", study=study_id, trial_id=trial_id, exc_info=failure)
             _rest(memory.trials, trial_id)
         if done.trials:
-            touched.append(study_id)
+            memory.to_draw.add(study_id)
         trials, reports, failures = trials + done.trials, reports + done.reports, failures + len(done.failed)
         behind |= done.is_behind
     behind |= len(due) == STUDIES
-    return Counts(trials=trials, reports=reports, failures=failures, behind=behind), touched
+    return Counts(trials=trials, reports=reports, failures=failures, behind=behind)
 
 
 def _resting(failed: dict[int, tuple[int, float]]) -> list[int]:

@@ -35,5 +35,6 @@ def run_once(engine: Engine) -> Counts:
         late = studies.past_deadline(connection)
     for study_id in late:
         with transaction(engine) as connection:
-            settle(connection, study_id, specs.of(studies.lock(connection, study_id)))
+            study = studies.lock(connection, study_id)
+            settle(connection, study, specs.of(study))
     return Counts(expired=sum(expire(engine, attempt_id) for attempt_id in expired), out_of_hours=len(late))

@@ -49,7 +49,8 @@ class Finished:
         return found
 
     def extended(self, trials: Sequence[FrozenTrial], seq: int) -> Finished:
-        if not trials:
+        """These and more, up to `seq`."""
+        if seq == self.seq:
             return self
         return Finished(seq, {states: _merged(old, trials, states) for states, old in list(self.by_states.items())})
 
@@ -89,7 +90,9 @@ def read(
     done = [row for row in rows if row.finish_seq is not None]
     live = [frozen.for_samplers(row) for row in rows if row.finish_seq is None and row.id != but]
     live.sort(key=_number)
-    finished = cached.extended([frozen.trial(row) for row in done], max((row.finish_seq for row in done), default=0))
+    # One that ended before it was sampled teaches nothing, and brute force takes it for the whole search space
+    sampled = [frozen.trial(row) for row in done if row.params != "{}"]
+    finished = cached.extended(sampled, max((row.finish_seq for row in done), default=cached.seq))
     _keep(key, curves, finished)
     return finished, live
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from tuner.sampling import plan, pruners, quiet, snapshot
+from tuner.sampling import plan, pruners, snapshot
 from tuner.sampling.snapshot import SnapshotStudy
 from tuner.store import history
 
@@ -25,7 +25,6 @@ def should_prune(connection: Connection, study_id: int, trial_id: int) -> bool:
         return False
     if study.max_resource is not None and row.steps[-1] >= study.max_resource:
         return False
-    quiet.hush()
     view = snapshot.of(connection, study, row)
     pruner = pruners.build(study.spec.pruner, max_resource=study.max_resource)
     pruned = pruner.prune(SnapshotStudy(view), view.get_trial(trial_id))

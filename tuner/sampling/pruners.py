@@ -20,6 +20,7 @@ from tuner.domain.search import (
     ThresholdSpec,
     WilcoxonSpec,
 )
+from tuner.sampling import quiet
 
 
 def build(spec: PrunerSpec | InnerPrunerSpec, *, max_resource: int | None) -> op.BasePruner:
@@ -32,6 +33,7 @@ def build(spec: PrunerSpec | InnerPrunerSpec, *, max_resource: int | None) -> op
     Raises:
         ValueError: Hyperband without `max_resource`, which it would otherwise guess from finished trials.
     """
+    quiet.hush()
     match spec:
         case NonePrunerSpec():
             return op.NopPruner()

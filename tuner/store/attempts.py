@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
@@ -17,35 +17,6 @@ AttemptRow = Row[Any]
 
 def _until(lease_s: Any) -> Any:
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
-
-
-def create(
-    connection: Connection, *, trial_id: int, worker_id: str, request_id: str, lease_s: float, first: bool
-) -> uuid.UUID:
-    """Inserts a running attempt with its lease; the caller holds the study's lock and counts it."""
-    attempt_id = uuid.uuid4()
-    last = select(func.coalesce(func.max(attempts.c.number), 0) + 1).where(attempts.c.trial_id == trial_id)
-    connection.execute(
-        insert(attempts).values(
-            id=attempt_id,
-            trial_id=trial_id,
-            number=1 if first else last.scalar_subquery(),
-            state=AttemptState.RUNNING,
-            worker_id=worker_id,
-            request_id=request_id,
-            lease_s=lease_s,
-            lease_until=_until(lease_s),
-        )
-    )
-    return attempt_id
-
-
-def of_request(connection: Connection, worker_id: str, request_id: str) -> list[uuid.UUID]:
-    """The live attempts that an earlier claim with this request id was given."""
-    query = select(attempts.c.id).where(
-        attempts.c.worker_id == worker_id, attempts.c.request_id == request_id, attempts.c.state == "running"
-    )
-    return list(connection.execute(query).scalars())
 
 
 def with_trial(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
@@ -64,6 +35,26 @@ def with_trial(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | No
         .where(attempts.c.id == attempt_id)
     )
     return connection.execute(query).one_or_none()
+
+
+def lock_study(connection: Connection, attempt_id: uuid.UUID) -> Row[Any] | None:
+    """The attempt's study, locked: its row, and with it `attempt_id`, `trial_id`, `trial_number` and the like.
+
+    What is of the attempt is as it was before the lock was ours: `end` looks again. None for one that never was.
+    """
+    return connection.execute(_LOCK_STUDY, {"attempt_id": attempt_id}).one_or_none()
+
+
+_LOCK_STUDY = text(
+    f"""
+    select a.id as attempt_id, a.trial_id, a.worker_id, a.lease_s, a.result_digest,
+           t.number as trial_number, t.state as trial_state, t.n_attempts,
+           s.deadline < now() as is_past_deadline, {", ".join(f"s.{column.name}" for column in studies.c)}
+    from tuner.attempts a join tuner.trials t on t.id = a.trial_id join tuner.studies s on s.id = t.study_id
+    where a.id = :attempt_id
+    for update of s
+    """  # noqa: S608 - the columns are our own
+)
 
 
 def renew(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
@@ -88,11 +79,25 @@ def end(
 ) -> bool:
     """Ends a live attempt; False if it was live no more: the commit that counts."""
     ended = connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state == "running")
-        .values(state=state, ended_at=func.now(), end_reason=end_reason, error=error, result_digest=result_digest)
+        _END,
+        {
+            "attempt_id": attempt_id,
+            "state": state,
+            "end_reason": end_reason,
+            "error": error,
+            "result_digest": result_digest,
+        },
     )
     return ended.rowcount == 1
+
+
+_END = text(
+    """
+    update tuner.attempts set
+        state = :state, ended_at = now(), end_reason = :end_reason, error = :error, result_digest = :result_digest
+    where id = :attempt_id and state = 'running'
+    """
+)
 
 
 def live_of_study(connection: Connection, study_id: int) -> list[AttemptRow]:
@@ -143,11 +148,6 @@ def artifacts_of_trial(connection: Connection, trial_id: int) -> list[Row[Any]]:
 def of_trial(connection: Connection, trial_id: int) -> list[AttemptRow]:
     query = select(attempts).where(attempts.c.trial_id == trial_id)
     return list(connection.execute(query.order_by(attempts.c.number)))
-
-
-def study_of(connection: Connection, attempt_id: uuid.UUID) -> int | None:
-    query = select(studies.c.id).join(trials).join(attempts).where(attempts.c.id == attempt_id)
-    return connection.execute(query).scalar_one_or_none()
 
 
 def artifacts_of(connection: Connection, attempt_id: uuid.UUID) -> list[Row[Any]]:

@@ -35,7 +35,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from tuner.store.tables import attempts, reports, studies, trials
 
 HistoryRow = Row[Any]
-Curves = Literal["all", "last"]  # every pruner step of a trial, or only the last one of a pruned trial
+# every step of finished trials, only the last one of pruned trials, or every step of unfinished trials too
+Curves = Literal["all", "last", "live"]
 
 _ASK_LOCK = 0x61736B  # "ask", the first of an advisory lock's two keys
 _UNFINISHED = ("waiting", "running")
@@ -69,7 +70,7 @@ def _curve(curves: Curves | None) -> tuple[ColumnElement[Any], ColumnElement[Any
     """The columns `steps` and `values`, NULL where nothing is shown."""
     steps: ColumnElement[Any] = cast(null(), ARRAY(BIGINT))
     values: ColumnElement[Any] = cast(null(), ARRAY(DOUBLE_PRECISION))
-    if curves == "all":
+    if curves in {"all", "live"}:
         steps, values = _aggregated(reports.c.pruner_step, last=False), _aggregated(reports.c.value, last=False)
     elif curves == "last":
         pruned = trials.c.state == "pruned"
@@ -85,7 +86,7 @@ def _trials(curves: Curves | None) -> Select[Any]:
 def _finished_since(curves: Curves) -> CompoundSelect[Any]:
     of_study = trials.c.study_id == bindparam("study_id")
     finished = _trials(curves).where(of_study, trials.c.finish_seq > bindparam("finish_seq"))
-    unfinished = _trials(None).where(of_study, trials.c.state.in_(_UNFINISHED))
+    unfinished = _trials("live" if curves == "live" else None).where(of_study, trials.c.state.in_(_UNFINISHED))
     return union_all(finished, unfinished)
 
 
@@ -95,7 +96,7 @@ _SINCE = {curves: _finished_since(curves) for curves in get_args(Curves)}
 
 
 def finished_since(connection: Connection, study_id: int, finish_seq: int, curves: Curves) -> list[HistoryRow]:
-    """In one statement: trials that finished after `finish_seq`, and all unfinished ones (without their curves)."""
+    """In one statement: trials that finished after `finish_seq`, and all unfinished ones."""
     return list(connection.execute(_SINCE[curves], {"study_id": study_id, "finish_seq": finish_seq}))
 
 

@@ -36,11 +36,12 @@ WANTED = datetime(1970, 1, 1, tzinfo=UTC)  # in `figures_at`: somebody asked for
 LOCK_CLASS = 0x7075626C  # "publ", the first half of the advisory locks' keys
 
 _finished = trials.c.state.in_([str(state) for state in sorted(FINISHED)])
+_live = trials.c.state.in_([str(TrialState.WAITING), str(TrialState.RUNNING)])  # so written, it has an index
 _unsent_reports = exists().where(reports.c.trial_id == trials.c.id, ~reports.c.published)
 # `published_at is null` goes without saying of a live trial, and lets PostgreSQL use the index of the unpublished
 _end_unseen = and_(trials.c.published_at.is_(None), _finished)
 _start_unseen = and_(trials.c.published_at.is_(None), trials.c.state == TrialState.RUNNING, trials.c.run_id.is_(None))
-_live_unseen = and_(trials.c.published_at.is_(None), ~_finished, or_(_start_unseen, _unsent_reports))
+_live_unseen = and_(trials.c.published_at.is_(None), _live, or_(_start_unseen, _unsent_reports))
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def _with_attempt() -> Any:
 def live_trials(connection: Connection) -> list[Row[Any]]:
     """Trials that have not ended and have a run, for its status."""
     query = select(trials.c.id, trials.c.study_id, trials.c.state, trials.c.run_id)
-    return list(connection.execute(query.where(~_finished, trials.c.run_id.is_not(None))))
+    return list(connection.execute(query.where(_live, trials.c.run_id.is_not(None))))
 
 
 def reports_due(connection: Connection, trial_ids: Collection[int], *, limit: int) -> dict[int, list[Row[Any]]]:
@@ -242,15 +243,15 @@ def want_figures(connection: Connection, trial_id: int) -> None:
 
 def figures_due(connection: Connection, *, best_of: Collection[int], limit: int, others: bool) -> list[Row[Any]]:
     """Trials without figures: those asked for, then the ten best of the studies `best_of`, then the others if wished."""
-    due = _with_attempt()
-    found = list(connection.execute(due.where(_drawable, trials.c.figures_at == WANTED).limit(limit)))
+    wanted = select(trials.c.id).where(_drawable, trials.c.figures_at == WANTED).limit(limit)
+    ids = list(connection.execute(wanted).scalars())
     for study_id in best_of:
-        if len(found) < limit:
-            best = due.where(trials.c.id.in_(_ten_best(connection, study_id)), _drawable)
-            found += connection.execute(best.limit(limit - len(found)))
-    if others and not found:
-        found += connection.execute(due.where(_drawable).order_by(trials.c.id).limit(limit))
-    return list({row.id: row for row in found}.values())
+        best = select(trials.c.id).where(trials.c.id.in_(_ten_best(connection, study_id)), _drawable)
+        ids += connection.execute(best.limit(limit)).scalars()
+    if others and not ids:
+        ids += connection.execute(select(trials.c.id).where(_drawable).order_by(trials.c.id).limit(limit)).scalars()
+    first = list(dict.fromkeys(ids))[:limit]
+    return list(connection.execute(_with_attempt().where(trials.c.id.in_(first)))) if first else []
 
 
 def _ten_best(connection: Connection, study_id: int) -> list[int]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import NameTakenError, NotFoundError
@@ -17,16 +17,6 @@ StudyRow = Row[Any]
 
 # a row always tells whether its deadline is past, by the database's clock
 _columns = (*studies.c, (studies.c.deadline < func.now()).label("is_past_deadline"))
-
-n_finished = studies.c.n_complete + studies.c.n_pruned + studies.c.n_failed + studies.c.n_cancelled
-_n_free = studies.c.n_created - studies.c.n_live - n_finished  # waiting trials that no attempt holds
-_has_work = and_(
-    studies.c.state.in_([str(state) for state in sorted(CLAIMABLE)]),
-    studies.c.spec.is_not(None),
-    or_(studies.c.deadline.is_(None), studies.c.deadline > func.now()),
-    or_(studies.c.max_parallel.is_(None), studies.c.n_live < studies.c.max_parallel),
-    or_(_n_free > 0, studies.c.budget_trials.is_(None), studies.c.n_created < studies.c.budget_trials),
-)
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> int:
@@ -70,33 +60,8 @@ def _one(connection: Connection, query: Select[Any], study_id: int) -> StudyRow:
     return row
 
 
-def with_work(connection: Connection, *, trainers: Sequence[str], study_id: int | None) -> int | None:
-    """The study that the next claim should serve, by priority and then by fewest live trials; takes no lock."""
-    query = select(studies.c.id).where(_has_work)
-    query = query.where(studies.c.trainer.in_(trainers)) if study_id is None else query.where(studies.c.id == study_id)
-    order = query.order_by(studies.c.priority.desc(), studies.c.n_live, studies.c.id).limit(1)
-    return connection.execute(order).scalar_one_or_none()
-
-
-def lock_with_work(connection: Connection, study_id: int) -> StudyRow | None:
-    """The study, locked, if it still has work once the lock is ours."""
-    return connection.execute(
-        select(*_columns).where(studies.c.id == study_id, _has_work).with_for_update()
-    ).one_or_none()
-
-
 def change(connection: Connection, study_id: int, **values: Any) -> None:
     connection.execute(update(studies).where(studies.c.id == study_id).values(**values))
-
-
-def start_trial(connection: Connection, study: StudyRow, *, created: int, hours: float | None) -> None:
-    """Counts a claim; the first one starts the study's clock."""
-    values: dict[str, Any] = {"n_created": studies.c.n_created + created, "n_live": studies.c.n_live + 1}
-    if study.started_at is None:
-        values |= {"state": StudyState.RUNNING, "started_at": func.now()}
-        if hours is not None:
-            values["deadline"] = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, hours * 3600)
-    change(connection, study.id, **values)
 
 
 def close(connection: Connection, study_id: int, reason: StudyEnd) -> None:
@@ -171,11 +136,6 @@ def known_key(connection: Connection, key: str) -> tuple[str, int] | None:
         select(idempotency_keys.c.body_digest, idempotency_keys.c.study_id).where(idempotency_keys.c.key == key)
     ).one_or_none()
     return None if row is None else (row.body_digest, row.study_id)
-
-
-def any_live(connection: Connection) -> bool:
-    query = select(exists().where(studies.c.state.in_(["queued", "running", "paused", "finalizing"])))
-    return bool(connection.execute(query).scalar_one())
 
 
 def facts(study: StudyRow) -> dict[str, Any]:

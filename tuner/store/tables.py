@@ -144,6 +144,11 @@ trials = Table(
         postgresql_where=text("state in ('waiting', 'running')"),
     ),
     Index("ix_trials_unpublished", "study_id", postgresql_where=text("published_at is null")),
+    Index(
+        "ix_trials_undrawn",
+        "id",
+        postgresql_where=text("state = 'complete' and (figures_at is null or figures_at = '1970-01-01 00:00:00+00')"),
+    ),
 )
 
 attempts = Table(

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, TextClause, exists, insert, select, text, update
 
 from tuner.domain.errors import NotFoundError
 from tuner.domain.states import FINISHED, TrialState
 from tuner.store.tables import attempts, reports, studies, trials
 
 TrialRow = Row[Any]
+StudyRow = Row[Any]
 
-_COUNTERS = {
-    TrialState.COMPLETE: studies.c.n_complete,
-    TrialState.PRUNED: studies.c.n_pruned,
-    TrialState.FAILED: studies.c.n_failed,
-    TrialState.CANCELLED: studies.c.n_cancelled,
-}
 _held = exists().where(attempts.c.trial_id == trials.c.id, attempts.c.state == "running")
 
 
@@ -53,17 +49,26 @@ def set_sampled(
 ) -> bool:
     """Writes what the sampler gave and starts the trial; False if its attempt was lost meanwhile."""
     written = connection.execute(
-        update(trials)
-        .where(trials.c.id == trial_id, trials.c.state == "waiting", _held)
-        .values(
-            params=json.dumps(params),
-            distributions=json.dumps(distributions),
-            system_attrs=json.dumps(system_attrs),
-            state=TrialState.RUNNING,
-            started_at=func.coalesce(trials.c.started_at, func.now()),
-        )
+        _SET_SAMPLED,
+        {
+            "trial_id": trial_id,
+            "params": json.dumps(params),
+            "distributions": json.dumps(distributions),
+            "system_attrs": json.dumps(system_attrs),
+        },
     )
     return written.rowcount == 1
+
+
+_SET_SAMPLED = text(
+    """
+    update tuner.trials set
+        params = :params, distributions = :distributions, system_attrs = :system_attrs,
+        state = 'running', started_at = coalesce(started_at, now())
+    where id = :trial_id and state = 'waiting'
+        and exists (select 1 from tuner.attempts where trial_id = :trial_id and state = 'running')
+    """
+)
 
 
 def resume(connection: Connection, trial_id: int) -> bool:
@@ -98,38 +103,57 @@ def finish(
     metrics: Mapping[str, float] | None = None,
     best_step: int | None = None,
     error: str | None = None,
-    finished_at: Any = None,
-) -> int:
-    """Ends a trial for good and counts it; the caller holds the study's lock. Returns its `finish_seq`."""
+    finished_at: datetime | None = None,
+    is_best: bool = False,
+) -> StudyRow:
+    """Ends a trial for good and counts it; the caller holds the study's lock. Returns the study's row, counted."""
+    return connection.execute(
+        _FINISH[state],
+        {
+            "study_id": study_id,
+            "trial_id": trial_id,
+            "was_live": int(was_live),
+            "end_reason": end_reason,
+            "objective_values": None if objective_values is None else list(objective_values),
+            "metrics": None if metrics is None else json.dumps(metrics),
+            "best_step": best_step,
+            "error": error,
+            "finished_at": finished_at,
+            "is_best": is_best,
+        },
+    ).one()
+
+
+def _finish_statement(state: TrialState) -> TextClause:
+    """One round trip for both rows; this is what every trial of every study goes through."""
     assert state in FINISHED
-    counter = _COUNTERS[state]
-    finish_seq = connection.execute(
-        update(studies)
-        .where(studies.c.id == study_id)
-        .values(
-            {
-                studies.c.finish_seq: studies.c.finish_seq + 1,
-                studies.c.n_live: studies.c.n_live - int(was_live),
-                counter: counter + 1,
-            }
+    counted = ", ".join(column.name for column in studies.c)
+    return text(
+        f"""
+        with study as (
+            update tuner.studies set
+                finish_seq = finish_seq + 1, n_live = n_live - :was_live, n_{state} = n_{state} + 1,
+                best_number = case when :is_best then (select number from tuner.trials where id = :trial_id)
+                              else best_number end,
+                best_value = case when :is_best then (cast(:objective_values as double precision[]))[1]
+                             else best_value end,
+                best_finish_seq = case when :is_best then finish_seq + 1 else best_finish_seq end
+            where id = :study_id
+            returning {counted}
+        ), trial as (
+            update tuner.trials set
+                state = '{state}', finish_seq = (select finish_seq from study),
+                finished_at = coalesce(cast(:finished_at as timestamptz), now()), end_reason = :end_reason,
+                objective_values = cast(:objective_values as double precision[]), metrics = :metrics,
+                best_step = :best_step, error = :error
+            where id = :trial_id
         )
-        .returning(studies.c.finish_seq)
-    ).scalar_one()
-    connection.execute(
-        update(trials)
-        .where(trials.c.id == trial_id)
-        .values(
-            state=state,
-            finish_seq=finish_seq,
-            finished_at=func.now() if finished_at is None else finished_at,
-            end_reason=end_reason,
-            objective_values=None if objective_values is None else list(objective_values),
-            metrics=None if metrics is None else json.dumps(metrics),
-            best_step=best_step,
-            error=error,
-        )
+        select *, deadline < now() as is_past_deadline from study
+        """  # noqa: S608 - states and columns are our own
     )
-    return int(finish_seq)
+
+
+_FINISH = {state: _finish_statement(state) for state in FINISHED}
 
 
 def get(connection: Connection, study_id: int, number: int) -> TrialRow:

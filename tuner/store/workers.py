@@ -42,11 +42,6 @@ def leave(connection: Connection, worker_id: str) -> None:
     connection.execute(update(workers).where(workers.c.id == worker_id).values(left_at=func.now()))
 
 
-def has_left(connection: Connection, worker_id: str) -> bool:
-    query = select(workers.c.left_at.is_not(None)).where(workers.c.id == worker_id)
-    return bool(connection.execute(query).scalar_one_or_none())
-
-
 def listed(connection: Connection) -> list[Row[Any]]:
     """Workers heard of within a day, with `busy` (live attempts) and `alive`."""
     busy = select(func.count()).where(attempts.c.worker_id == workers.c.id, attempts.c.state == "running")

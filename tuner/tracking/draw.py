@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from tuner.store import publishing
 from tuner.store.database import transaction
@@ -19,6 +19,11 @@ from tuner.tracking import artifacts
 from tuner.tracking.trials import CURVES, Target, uploaded
 
 log = structlog.get_logger()
+
+
+def request(connection: Connection, trial_id: int) -> None:
+    """Puts a trial's figures to the front of the queue; the maintenance process draws them with its next pass."""
+    publishing.want_figures(connection, trial_id)
 
 
 def draw_due(engine: Engine, target: Target, *, best_of: Collection[int], limit: int, at_leisure: bool) -> int:

@@ -90,7 +90,7 @@ class Slot:
     # ---- one attempt ---------------------------------------------------------------------------------------------
 
     def _serve(self, attempt: ClaimedAttempt) -> None:
-        log.info("trial started", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
+        log.info("trial starts", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
         folder = self._scratch / str(attempt.attempt_id)
         folder.mkdir()
         watch = _Watch(attempt)

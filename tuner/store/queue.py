@@ -1,0 +1,144 @@
+"""Claiming in few round trips: what there is to claim, and taking the next trial of a locked study.
+
+Owns the statements that every claim of every worker goes through, hence written out, one round trip each.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from tuner.store.tables import studies
+
+# states, spec, hours, parallelism and budget leave room for another trial
+_HAS_WORK = """
+    s.state in ('queued', 'running') and s.spec is not null
+    and (s.deadline is null or s.deadline > now())
+    and (s.max_parallel is null or s.n_live < s.max_parallel)
+    and (
+        s.budget_trials is null or s.n_created < s.budget_trials
+        or s.n_created > s.n_live + s.n_complete + s.n_pruned + s.n_failed + s.n_cancelled
+    )
+"""
+
+_LOOK = text(
+    f"""
+    select
+        (select left_at is not null from tuner.workers where id = :worker_id) as has_left,
+        (
+            select array_agg(id) from tuner.attempts
+            where worker_id = :worker_id and request_id = :request_id and state = 'running'
+        ) as held,
+        (
+            select s.id from tuner.studies s
+            where {_HAS_WORK} and case when cast(:study_id as bigint) is null then s.trainer = any(:trainers)
+                                  else s.id = cast(:study_id as bigint) end
+            order by s.priority desc, s.n_live, s.id limit 1
+        ) as study_id
+    """  # noqa: S608 - a constant of ours
+)
+
+_LOCK = text(
+    f"""
+    select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
+    where s.id = :study_id and {_HAS_WORK} for update
+    """  # noqa: S608 - constants of ours
+)
+
+_HOLD_NEXT = text(
+    """
+    with trial as (
+        insert into tuner.trials (study_id, number, state) values (:study_id, :number, 'waiting') returning id
+    ), attempt as (
+        insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
+        select :attempt_id, id, 1, 'running', :worker_id, :request_id, :lease_s,
+               clock_timestamp() + make_interval(secs => :lease_s)
+        from trial
+    ), study as (
+        update tuner.studies set
+            n_created = n_created + 1, n_live = n_live + 1, state = 'running',
+            started_at = coalesce(started_at, now()),
+            deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
+        where id = :study_id
+    )
+    select id from trial
+    """
+)
+
+_HOLD_WAITING = text(
+    """
+    with attempt as (
+        insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
+        select :attempt_id, :trial_id, coalesce(max(number), 0) + 1, 'running', :worker_id, :request_id, :lease_s,
+               clock_timestamp() + make_interval(secs => :lease_s)
+        from tuner.attempts where trial_id = :trial_id
+    )
+    update tuner.studies set
+        n_live = n_live + 1, state = 'running', started_at = coalesce(started_at, now()),
+        deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
+    where id = :study_id
+    """
+)
+
+
+def look(
+    connection: Connection, *, worker_id: str, request_id: str, trainers: Sequence[str], study_id: int | None
+) -> Row[Any]:
+    """What a claim finds, without a lock.
+
+    Returns:
+        `has_left`: the worker said goodbye; `held`: live attempts that this very request was given before;
+        `study_id`: the study to serve next, by priority and then by fewest live trials, or None.
+    """
+    values = {"worker_id": worker_id, "request_id": request_id, "trainers": list(trainers), "study_id": study_id}
+    return connection.execute(_LOOK, values).one()
+
+
+def lock(connection: Connection, study_id: int) -> Row[Any] | None:
+    """The study, locked, if it still has work once the lock is ours."""
+    return connection.execute(_LOCK, {"study_id": study_id}).one_or_none()
+
+
+def hold_next(
+    connection: Connection, study: Row[Any], *, worker_id: str, request_id: str, lease_s: float, hours: float | None
+) -> tuple[uuid.UUID, int]:
+    """Makes the study's next trial with its first attempt, counted; the study is locked. Gives both ids."""
+    attempt_id = uuid.uuid4()
+    values = {
+        "study_id": study.id,
+        "number": study.n_created,
+        "attempt_id": attempt_id,
+        "worker_id": worker_id,
+        "request_id": request_id,
+        "lease_s": lease_s,
+        "hours": hours,
+    }
+    return attempt_id, int(connection.execute(_HOLD_NEXT, values).scalar_one())
+
+
+def hold_waiting(
+    connection: Connection,
+    study: Row[Any],
+    trial_id: int,
+    *,
+    worker_id: str,
+    request_id: str,
+    lease_s: float,
+    hours: float | None,
+) -> uuid.UUID:
+    """Gives a waiting trial its next attempt, counted; the study is locked."""
+    attempt_id = uuid.uuid4()
+    values = {
+        "study_id": study.id,
+        "trial_id": trial_id,
+        "attempt_id": attempt_id,
+        "worker_id": worker_id,
+        "request_id": request_id,
+        "lease_s": lease_s,
+        "hours": hours,
+    }
+    connection.execute(_HOLD_WAITING, values)
+    return attempt_id
