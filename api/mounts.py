@@ -34,7 +34,8 @@ class Unstripped(Mount):
 
 def routes(settings: Settings, engine: Engine) -> list[Mount | Route]:
     """The mounts, for the end of the route table."""
-    board: Any = WSGIMiddleware(dashboard.wsgi_app(engine), workers=4)
+    wsgi: Any = dashboard.wsgi_app(engine)  # a2wsgi has types of its own for what the standard library names
+    board: Any = WSGIMiddleware(wsgi, workers=4)
     mlflow: ASGIApp = server.mlflow_app(
         database_url=engine.url.render_as_string(hide_password=False),
         artifacts=settings.mlflow_artifacts,

@@ -104,12 +104,11 @@ def _hold(connection: Connection, study: Any, worker_id: str, request_id: str) -
     """Takes a waiting trial, or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
     waiting = trials.first_free(connection, study.id) if has_waiting(study) else None
-    claimant = {"worker_id": worker_id, "request_id": request_id}
-    terms = {"lease_s": spec.limits.lease_s, "hours": spec.budget.hours}
+    terms = queue.Terms(worker_id, request_id, spec.limits.lease_s, spec.budget.hours)
     if waiting is None:
-        attempt_id, trial_id = queue.hold_next(connection, study, **claimant, **terms)
+        attempt_id, trial_id = queue.hold_next(connection, study, terms)
         return Held(attempt_id, trial_id, study.n_created, study, {}, is_running=False)
-    attempt_id = queue.hold_waiting(connection, study, waiting.id, **claimant, **terms)
+    attempt_id = queue.hold_waiting(connection, study, waiting.id, terms)
     return Held(attempt_id, waiting.id, waiting.number, study, json.loads(waiting.params), is_running=False)
 
 

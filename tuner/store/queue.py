@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -84,6 +85,16 @@ _HOLD_WAITING = text(
 )
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Of a new attempt: whose it is, for how long without a word, and how many hours its study has in all."""
+
+    worker_id: str
+    request_id: str
+    lease_s: float
+    hours: float | None
+
+
 def look(
     connection: Connection, *, worker_id: str, request_id: str, trainers: Sequence[str], study_id: int | None
 ) -> Row[Any]:
@@ -102,43 +113,16 @@ def lock(connection: Connection, study_id: int) -> Row[Any] | None:
     return connection.execute(_LOCK, {"study_id": study_id}).one_or_none()
 
 
-def hold_next(
-    connection: Connection, study: Row[Any], *, worker_id: str, request_id: str, lease_s: float, hours: float | None
-) -> tuple[uuid.UUID, int]:
+def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int]:
     """Makes the study's next trial with its first attempt, counted; the study is locked. Gives both ids."""
     attempt_id = uuid.uuid4()
-    values = {
-        "study_id": study.id,
-        "number": study.n_created,
-        "attempt_id": attempt_id,
-        "worker_id": worker_id,
-        "request_id": request_id,
-        "lease_s": lease_s,
-        "hours": hours,
-    }
+    values = {"study_id": study.id, "number": study.n_created, "attempt_id": attempt_id, **asdict(terms)}
     return attempt_id, int(connection.execute(_HOLD_NEXT, values).scalar_one())
 
 
-def hold_waiting(
-    connection: Connection,
-    study: Row[Any],
-    trial_id: int,
-    *,
-    worker_id: str,
-    request_id: str,
-    lease_s: float,
-    hours: float | None,
-) -> uuid.UUID:
+def hold_waiting(connection: Connection, study: Row[Any], trial_id: int, terms: Terms) -> uuid.UUID:
     """Gives a waiting trial its next attempt, counted; the study is locked."""
     attempt_id = uuid.uuid4()
-    values = {
-        "study_id": study.id,
-        "trial_id": trial_id,
-        "attempt_id": attempt_id,
-        "worker_id": worker_id,
-        "request_id": request_id,
-        "lease_s": lease_s,
-        "hours": hours,
-    }
+    values = {"study_id": study.id, "trial_id": trial_id, "attempt_id": attempt_id, **asdict(terms)}
     connection.execute(_HOLD_WAITING, values)
     return attempt_id
