@@ -14,7 +14,18 @@ from tuner.domain.states import StudyState
 from tuner.resolve import resolve
 from tuner.store.database import transaction
 from tuner.tracking import links
-from tuner.wire import BestTrials, EnqueueBody, Enqueued, Importances, ResolvedStudy, StudyOut, StudyPage
+from tuner.wire import (
+    BestTrials,
+    EnqueueBody,
+    Enqueued,
+    HistoryPage,
+    Importances,
+    ImportBody,
+    Imported,
+    ResolvedStudy,
+    StudyOut,
+    StudyPage,
+)
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
@@ -53,6 +64,16 @@ def submit(
     return shown
 
 
+@router.post("/import", status_code=201, summary="Submit a study that starts with a history")
+def import_(body: ImportBody, engine: EngineDep, response: Response) -> Imported:
+    """The history's complete and pruned trials become the study's first ones; its budget counts new trials alone."""
+    study_id, imported = studies.submit_with_history(engine, body.spec, body.history)
+    with transaction(engine) as connection:
+        shown = views.study(connection, study_id)
+    response.headers["Location"] = shown.links["self"]
+    return Imported(study=shown, imported=imported, skipped=len(body.history) - imported)
+
+
 @router.get("", summary="List studies")
 def page(
     connection: ConnectionDep,
@@ -89,6 +110,12 @@ def cancel(study_id: StudyId, engine: EngineDep) -> StudyOut:
 def enqueue(study_id: StudyId, body: EnqueueBody, engine: EngineDep) -> Enqueued:
     """Each point becomes a trial within the budget; parameters it leaves out are sampled."""
     return Enqueued(numbers=studies.enqueue(engine, study_id, body.points))
+
+
+@router.get("/{study_id}/history", summary="A study's finished trials, to take elsewhere")
+def history(study_id: StudyId, connection: ConnectionDep, cursor: Cursor = None, limit: Limit = 200) -> HistoryPage:
+    """With distributions and intermediate values, in the order of their numbers."""
+    return views.history_page(connection, study_id, cursor=cursor, limit=limit)
 
 
 @router.get("/{study_id}/best", summary="The best trial, or the Pareto front")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select
 
 from tuner import specs
 from tuner.domain.spec import metric_key
-from tuner.domain.states import ENDED, FINISHED, StudyEnd, TrialState
+from tuner.domain.states import ENDED, FINISHED, StudyEnd, TrialEnd, TrialState
 from tuner.store.tables import attempts, reports, studies, trials
 
 MLFLOW_STATUS = {
@@ -53,7 +53,8 @@ def _audit_study(connection: Connection, study: Any) -> None:
         assert row.state != TrialState.RUNNING or live[row.id] == 1, "a running trial has a live attempt"
         assert row.state not in FINISHED or live[row.id] == 0, "a finished trial has none"
         assert accepted[row.id] <= 1, "at most one accepted result"
-        assert (row.state in {TrialState.COMPLETE, TrialState.PRUNED}) == (accepted[row.id] == 1)
+        has_result = row.state in {TrialState.COMPLETE, TrialState.PRUNED} and row.end_reason != TrialEnd.IMPORTED
+        assert has_result == (accepted[row.id] == 1), "a result is an attempt's"
     sequence = sorted(row.finish_seq for row in rows if row.finish_seq is not None)
     assert sequence == list(range(1, study.finish_seq + 1)), "finish_seq is dense"
     if study.state in ENDED:

@@ -48,8 +48,10 @@ def main() -> None:
 
 def _explain(error: Exception) -> NoReturn:
     """Prints an expected error and exits; lets any other through with its traceback."""
+    from tuner.domain.errors import TunerError
+
     expected = ("ClientError", "EmbeddedPostgresError", "StartError", "InsecureError", "SpecFileError", "TransferError")
-    if type(error).__name__ not in expected:
+    if type(error).__name__ not in expected and not isinstance(error, TunerError):
         raise error
     for line in str(error).splitlines():
         typer.echo(f"tuner: {line}", err=True)
@@ -328,6 +330,52 @@ def delete(study: StudyName) -> None:
         found = client.study(study)
         client.delete(found.id)
     typer.echo(f"Study {found.id} ({found.name}) is deleted.")
+
+
+@app.command("export")
+def export_(
+    study: StudyName,
+    url: Annotated[str, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")],
+) -> None:
+    """Write a study's finished trials into an Optuna storage."""
+    from tuner.sampling import transfer
+
+    with _client() as client:
+        found = client.study(study)
+        history = [trial.model_dump(mode="json") for trial in client.history(found.id)]
+    directions = [str(objective.direction) for objective in found.spec.objectives or []]
+    count = transfer.export_trials(url, found.name, directions, history)
+    typer.echo(f"{count} trials of {found.name} are in {url}")
+
+
+@app.command("import")
+def import_(
+    url: Annotated[str, typer.Argument(help="An Optuna storage, for example sqlite:///old.db.", metavar="URL")],
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="The study that goes on; left out: external.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Which study of the storage, if it has several.")] = None,
+    name: Annotated[str | None, typer.Option(help="The new study's name.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="New trials, where there is no file.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a study that starts with the history of an Optuna study."""
+    from tuner import specfile
+    from tuner.sampling import transfer
+
+    past = transfer.read_history(url, study)
+    spec = specfile.external(past, trials=trials) if file is None else _read_spec(file)
+    if name is not None:
+        spec["name"] = name
+    with _client() as client:
+        answer = client.import_study(spec, past["trials"])
+    if as_json:
+        _print_json(answer.model_dump(mode="json"))
+    else:
+        made = answer.study
+        typer.echo(
+            f"Study {made.id} ({made.name}) starts with {answer.imported} trials; {answer.skipped} were skipped."
+        )
 
 
 @app.command()

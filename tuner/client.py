@@ -24,7 +24,10 @@ from tuner.wire import (
     CompleteBody,
     Decision,
     FailBody,
+    HistoryPage,
+    HistoryTrial,
     Importances,
+    Imported,
     ReportBody,
     ReportList,
     ReportsBody,
@@ -153,6 +156,20 @@ class Client:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def history(self, study_id: int) -> Iterator[HistoryTrial]:
+        """Every finished trial of a study with its distributions and intermediate values."""
+        cursor: str | None = None
+        while True:
+            params = _given(cursor=cursor)
+            page = self._call("GET", f"/studies/{study_id}/history", HistoryPage, params=params)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def import_study(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> Imported:
+        return self._call("POST", "/studies/import", Imported, json={"spec": spec, "history": history})
 
     def trial(self, study_id: int, number: int) -> TrialDetail:
         return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from tuner import specs
+from tuner import past, specs
 from tuner.domain.errors import FieldError, IdempotencyMismatchError, InvalidError, WrongStateError
 from tuner.domain.space import Scalar
 from tuner.domain.spec import StudySpec
@@ -20,6 +21,7 @@ from tuner.endings import cancel_live, cancel_waiting
 from tuner.resolve import Resolved, check_points, resolve
 from tuner.store import attempts, notify, studies, trials
 from tuner.store.database import transaction
+from tuner.wire import HistoryTrialBody
 
 FIXED_PARAMS = "fixed_params"  # Optuna's own name for an enqueued point
 
@@ -40,7 +42,7 @@ def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) 
             known = _known(connection, idempotency_key, digest)
             if known is not None:
                 return known
-        study_id = _insert(connection, resolve(spec))
+        study_id = _insert(connection, resolve(spec), n_past=0)
         if idempotency_key is not None:
             studies.remember_key(connection, idempotency_key, digest, study_id)
     notify.work(engine)
@@ -59,7 +61,29 @@ def _known(connection: Connection, key: str, digest: str) -> int | None:
     return known[1]
 
 
-def _insert(connection: Connection, resolved: Resolved) -> int:
+def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[HistoryTrialBody]) -> tuple[int, int]:
+    """Stores a study whose first trials are those of another; returns its id and how many trials it took over.
+
+    The sampler learns from them, and they count for the best; the budget is for new trials alone.
+
+    Raises:
+        InvalidError: the study does not make sense, or no trial of the history fits it.
+        NameTakenError: another study has the name.
+    """
+    resolved = resolve(spec)
+    taken = past.fitting(resolved.spec, history)
+    if not taken:
+        detail = "no complete or pruned trial lies in the search space: widen it, or import from another study"
+        raise InvalidError([FieldError("/history", detail)])
+    with transaction(engine) as connection:
+        study_id = _insert(connection, resolved, n_past=len(taken))
+        past.store(connection, study_id, resolved.spec, taken)
+    notify.work(engine)
+    return study_id, len(taken)
+
+
+def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:
+    """Inserts the study and its enqueued points, which come after `n_past` trials of a history."""
     spec = resolved.spec
     points = spec.enqueue or []
     study_id = studies.create(
@@ -72,12 +96,12 @@ def _insert(connection: Connection, resolved: Resolved) -> int:
             "directions": [str(objective.direction) for objective in spec.objectives or []],
             "state": StudyState.QUEUED,
             "priority": spec.priority,
-            "budget_trials": spec.budget.trials,
+            "budget_trials": None if spec.budget.trials is None else spec.budget.trials + n_past,
             "max_parallel": spec.budget.max_parallel,
-            "n_created": len(points),
+            "n_created": n_past + len(points),
         },
     )
-    for number, point in enumerate(points):
+    for number, point in enumerate(points, start=n_past):
         trials.create(connection, study_id, number, {FIXED_PARAMS: point})
     return study_id
 

@@ -17,12 +17,14 @@ from tuner import specs
 from tuner.domain.errors import FieldError, InvalidError, NotFoundError
 from tuner.domain.spec import StudySpec
 from tuner.sampling import importances, pareto
-from tuner.store import attempts, studies, trials, workers
+from tuner.store import attempts, history, studies, trials, workers
 from tuner.tracking import state as tracking
 from tuner.wire import (
     ArtifactOut,
     AttemptOut,
     Best,
+    HistoryPage,
+    HistoryTrial,
     Importances,
     Progress,
     ReportOut,
@@ -162,6 +164,27 @@ def trial_page(
     rows = trials.page(connection, study_id, after=-1 if after is None else after, limit=limit + 1, state=state)
     items = [_trial(row) for row in rows[:limit]]
     return TrialPage(items=items, next_cursor=_encode(rows[limit - 1].number) if len(rows) > limit else None)
+
+
+def history_page(connection: Connection, study_id: int, *, cursor: str | None, limit: int) -> HistoryPage:
+    """A study's finished trials with their curves, as they travel."""
+    studies.get(connection, study_id)
+    after = _decode(cursor)
+    rows = history.page(connection, study_id, after=-1 if after is None else after, limit=limit + 1)
+    items = [
+        HistoryTrial(
+            number=row.number,
+            state=row.state,
+            params=json.loads(row.params),
+            distributions=json.loads(row.distributions),
+            values=row.objective_values,
+            intermediate_values=list(zip(row.steps or (), row.step_values or (), strict=True)),
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+        )
+        for row in rows[:limit]
+    ]
+    return HistoryPage(items=items, next_cursor=_encode(rows[limit - 1].number) if len(rows) > limit else None)
 
 
 def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:

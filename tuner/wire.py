@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from tuner.domain.space import Scalar
 from tuner.domain.spec import MetricName, Params, StudySpec
@@ -87,6 +87,50 @@ class ResolvedStudy(Answer):
 
     spec: StudySpec
     facts: dict[str, Any]
+
+
+class HistoryTrial(Answer):
+    """A finished trial as it travels between studies and services."""
+
+    number: int
+    state: str
+    params: dict[str, Scalar]
+    distributions: dict[str, Any] = Field(default={}, description="Optuna's JSON of each parameter's distribution.")
+    values: list[float] | None = None
+    intermediate_values: list[tuple[int, float | None]] = []
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class HistoryPage(Answer):
+    items: list[HistoryTrial]
+    next_cursor: str | None
+
+
+class HistoryTrialBody(Body):
+    """One trial of a study's history; what else it may carry is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: Annotated[StrictStr, Field(max_length=20)]
+    params: Params
+    values: Annotated[list[Finite], Field(max_length=8)] | None = None
+    intermediate_values: Annotated[list[tuple[Step, Finite]], Field(max_length=100_000)] = []
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class ImportBody(Body):
+    """A study that starts with the history of another; its budget counts new trials alone."""
+
+    spec: StudySpec
+    history: Annotated[list[HistoryTrialBody], Field(min_length=1, max_length=10_000)]
+
+
+class Imported(Answer):
+    study: StudyOut
+    imported: int
+    skipped: int = Field(description="Trials that were not complete or pruned, or lie outside the search space.")
 
 
 class EnqueueBody(Body):

@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,27 +15,11 @@ import psutil
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.acceptance.waiting import ended, until
 from tests.auditor import audit, audit_mlflow
 from tuner import keys, up
 from tuner.client import Client
 from tuner.settings import child_environment
-from tuner.wire import StudyOut
-
-DEADLINE_S = 120.0
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Polls until the condition holds."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not after {deadline_s} s: {what}"
-        time.sleep(0.05)
-
-
-def ended(client: Client, study_id: int) -> StudyOut:
-    until(lambda: client.study(study_id).state in {"completed", "failed", "cancelled"}, "the study ends")
-    until(lambda: client.study(study_id).tracking == "idle", "MLflow shows everything")
-    return client.study(study_id)
 
 
 def digits(**changes: object) -> dict[str, object]:

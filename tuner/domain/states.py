@@ -61,6 +61,7 @@ class TrialEnd(StrEnum):
     LOST = "lost"
     RELEASED = "released"
     SAMPLER_ERROR = "sampler-error"
+    IMPORTED = "imported"  # it ran elsewhere, before this study
 
 
 CLAIMABLE = frozenset({StudyState.QUEUED, StudyState.RUNNING})

@@ -112,6 +112,14 @@ def all_trials(connection: Connection, study_id: int, states: Collection[str] | 
     return list(connection.execute(query.order_by(trials.c.number)))
 
 
+def page(connection: Connection, study_id: int, *, after: int, limit: int) -> list[HistoryRow]:
+    """Finished trials with their whole curves and numbers above `after`, ascending."""
+    query = _trials("all").where(
+        trials.c.study_id == study_id, trials.c.number > after, trials.c.state.not_in(_UNFINISHED)
+    )
+    return list(connection.execute(query.order_by(trials.c.number).limit(limit)))
+
+
 def all_studies(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(select(studies).order_by(studies.c.id)))
 

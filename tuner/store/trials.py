@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, TextClause, exists, insert, select, text, update
+from sqlalchemy import Connection, Row, TextClause, exists, func, insert, select, text, update
 
 from tuner.domain.errors import NotFoundError
 from tuner.domain.states import FINISHED, TrialState
@@ -69,6 +69,30 @@ _SET_SAMPLED = text(
         and exists (select 1 from tuner.attempts where trial_id = :trial_id and state = 'running')
     """
 )
+
+
+def set_past(
+    connection: Connection,
+    trial_id: int,
+    *,
+    params: Mapping[str, Any],
+    distributions: Mapping[str, Any],
+    started_at: datetime | None,
+    intermediate_values: Sequence[tuple[int, float]],
+) -> None:
+    """Writes what a trial was that ran elsewhere; the caller finishes it."""
+    values = {"params": json.dumps(params), "distributions": json.dumps(distributions)}
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id)
+        .values(**values, started_at=func.now() if started_at is None else started_at)
+    )
+    rows = [
+        {"trial_id": trial_id, "fold": 0, "step": step, "pruner_step": step, "value": value}
+        for step, value in dict(intermediate_values).items()
+    ]
+    if rows:
+        connection.execute(insert(reports), rows)
 
 
 def resume(connection: Connection, trial_id: int) -> bool:

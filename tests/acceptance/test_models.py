@@ -1,0 +1,82 @@
+"""Every complete trial's model, out of MLflow, in a process that does not have this project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tests.acceptance.waiting import ended
+from trainers.data import load, split
+from tuner import up
+from tuner.client import Client
+from tuner.settings import child_environment
+
+# run with -I and a blocked finder: none of our packages can be imported, however they are installed
+PREDICT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"tuner", "trainers", "api"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+import mlflow, numpy, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+runs = mlflow.search_runs(experiment_ids=[sys.argv[2]], filter_string=f"tags.`tuner.trial` = '{sys.argv[3]}'")
+models = mlflow.search_logged_models(experiment_ids=[sys.argv[2]], output_format="list")
+model_id = next(m.model_id for m in models if m.source_run_id == runs.run_id[0])
+rows = numpy.load(sys.argv[4])
+model = mlflow.pyfunc.load_model(f"models:/{model_id}")
+names = model.metadata.get_input_schema().input_names() if rows.ndim == 2 else None
+given = rows if names is None else pandas.DataFrame(rows, columns=names)
+model.predict(given).to_csv(sys.argv[5], index=False)
+"""
+
+
+@pytest.mark.parametrize("dataset", ["digits", "breast_cancer"])
+def test_a_model_out_of_mlflow_repeats_the_validation_score(
+    service: up.Service, client: Client, tmp_path: Path, dataset: str
+) -> None:
+    spec = {"name": f"m {uuid.uuid4().hex[:8]}", "dataset": dataset, "fixed": {"epochs": 4}, "budget": {"trials": 2}}
+    study = ended(client, client.submit(spec).id)
+    best = client.best(study.id)[0]
+    data = load.load(dataset)
+    evaluation = study.spec.evaluation
+    parts = split.splits(
+        data.y,
+        data.task,
+        validation=evaluation.validation,
+        test=evaluation.test,
+        folds=1,
+        repeats=1,
+        seed=evaluation.seed,
+    )
+    rows = parts.folds[0][1]
+    np.save(tmp_path / "rows.npy", data.x[rows])
+
+    location = client._http.get(study.links["mlflow"]).headers["location"]
+    experiment_id = location.split("/experiments/")[1].split("/")[0]
+    command = [sys.executable, "-I", "-c", PREDICT, f"{service.settings.base_url}/mlflow", experiment_id]
+    subprocess.run(
+        [*command, str(best.number), str(tmp_path / "rows.npy"), str(tmp_path / "predicted.csv")],
+        check=True,
+        cwd=tmp_path,
+        env=child_environment(MLFLOW_TRACKING_TOKEN=service.admin_key),
+        capture_output=True,
+    )
+
+    predicted = pd.read_csv(tmp_path / "predicted.csv").to_numpy()
+    assert predicted.shape == (len(rows), len(data.class_names))
+    assert predicted.sum(axis=1) == pytest.approx(1.0)
+    scores = predicted if predicted.shape[1] > 2 else predicted[:, 1]
+    score = roc_auc_score(data.y[rows], scores, multi_class="ovr", average="macro")
+    assert best.metrics is not None
+    assert score == pytest.approx(best.metrics["val/roc_auc"], abs=1e-6)
