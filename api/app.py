@@ -17,6 +17,7 @@ from api import attempts, catalog, errors, health, mounts, studies, trials, work
 from api.deps import Bell
 from api.gate import Gate
 from tuner.keys import KeyRing
+from tuner.sampling import process
 from tuner.settings import Settings
 from tuner.store import notify
 from tuner.wire import Problem
@@ -49,6 +50,7 @@ def rest_app(settings: Settings, engine: Engine) -> FastAPI:
         listener.start()
         yield
         listener.stop()
+        process.stop()
 
     app = FastAPI(
         title="tuner",

@@ -1,7 +1,12 @@
-"""A real PostgreSQL for every test that asks: one embedded server a session, one database a test, copied from a template."""
+"""What tests ask for: a real PostgreSQL with a database a test, copied from a template; and the whole service.
+
+Both are started once a session, when the first test asks. The service is PostgreSQL, control plane with MLflow and
+dashboard, maintenance and a worker with two slots, in processes of their own.
+"""
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +15,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
-from tuner import embedded
+from tuner import embedded, up
+from tuner.client import Client
+from tuner.settings import Settings
 from tuner.store import database, migrate
 
 
@@ -43,5 +50,28 @@ def database_url(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     engine = database.connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[up.Service]:
+    folder: Path = tmp_path_factory.mktemp("service")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with up.running(Settings(data=folder, port=port), slots=2) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service: up.Service) -> Iterator[Client]:
+    with Client(service.settings.base_url, service.admin_key) as opened:
+        yield opened
+
+
+@pytest.fixture
+def service_engine(service: up.Service) -> Iterator[Engine]:
+    assert service.settings.database_url is not None
+    engine = database.connect(service.settings.database_url)
     yield engine
     engine.dispose()

@@ -200,7 +200,7 @@ def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialE
         trials.wait_again(connection, study.id, study.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
         settle(connection, studies.get(connection, study.id), spec)
         return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
-    after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
+    exhausted = after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
     counted = trials.finish(
         connection,
         study_id=study.id,
@@ -210,7 +210,7 @@ def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialE
         end_reason=reason,
         error=error,
     )
-    settle(connection, counted, spec)
+    settle(connection, counted, spec, exhausted=exhausted)
     return TrialState.FAILED
 
 

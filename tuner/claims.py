@@ -133,9 +133,10 @@ def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
     study_id = held.study.id
     asked = ask.ask(connection, study_id, held.trial_id)
     if asked.exhausted:
-        studies.lock(connection, study_id)
-    if asked.exhausted and not asked.params:
-        cancel_live(connection, study_id, held.attempt_id, held.trial_id)  # the search space has no point for it
+        _close_numbers(connection, held)
+    if not asked.params:
+        _give_up(connection, held)
+        return None
     started = trials.set_sampled(
         connection,
         held.trial_id,
@@ -143,9 +144,24 @@ def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
         distributions=asked.distributions,
         system_attrs=asked.system_attrs,
     )
-    if asked.exhausted:
-        settle(connection, studies.get(connection, study_id), specs.of(held.study), exhausted=True)
     return asked.params if started else None
+
+
+def _close_numbers(connection: Connection, held: Held) -> None:
+    """No further trial is made: the last point of the search space is out.
+
+    The study goes on until every point has its result, also those that are lost and tried again.
+    """
+    study = studies.lock(connection, held.study.id)
+    studies.change(connection, study.id, budget_trials=study.n_created)
+
+
+def _give_up(connection: Connection, held: Held) -> None:
+    """Ends a trial for which the search space has no point; the study is locked."""
+    cancel_live(connection, held.study.id, held.attempt_id, held.trial_id)
+    study = studies.get(connection, held.study.id)
+    if study.n_live == 0 and not has_waiting(study):
+        settle(connection, study, specs.of(study), exhausted=True)
 
 
 def _fail_unsampled(engine: Engine, attempt_id: uuid.UUID, error: str) -> None:

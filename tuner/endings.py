@@ -78,10 +78,10 @@ def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:
         return StudyEnd.MAX_FAILURES
     if _target_reached(study, spec):
         return StudyEnd.TARGET
-    if study.budget_trials is not None and n_finished(study) >= study.budget_trials:
-        return StudyEnd.TRIALS
     if exhausted:
         return StudyEnd.EXHAUSTED
+    if study.budget_trials is not None and n_finished(study) >= study.budget_trials:
+        return StudyEnd.TRIALS
     if _no_improvement(study, budget.no_improvement):
         return StudyEnd.NO_IMPROVEMENT
     return StudyEnd.HOURS if study.is_past_deadline else None

@@ -26,8 +26,8 @@ from tuner.domain.space import (
     exists,
 )
 from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
+from tuner.sampling.distributions import MAX_CELLS
 
-MAX_CELLS = 1_000_000  # of a grid
 DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
 EXHAUSTIVE = ("grid", "brute")
 
@@ -272,9 +272,6 @@ def check_points(spec: StudySpec, points: list[dict[str, Scalar]], pointer: Lite
     Raises:
         InvalidError: a name or value is not in the search space.
     """
-    if points and spec.sampler.name in EXHAUSTIVE:
-        detail = f"{spec.sampler.name} visits its own cells, each once: leave the points out, or take another sampler"
-        raise InvalidError([FieldError(pointer, detail)])
     space = spec.search_space or {}
     errors: list[FieldError] = []
     for i, point in enumerate(points):
@@ -337,9 +334,6 @@ def _grid_errors(spec: StudySpec) -> list[FieldError]:
         if values is None or getattr(parameter, "log", False):
             detail = f"{spec.sampler.name} needs finitely many values of {name}: give it step or choices"
             errors.append(FieldError(f"/search_space/{name}", detail))
-        elif spec.sampler.name == "grid" and parameter.when:
-            detail = "grid knows no conditions: use brute, or leave out `when`"
-            errors.append(FieldError(f"/search_space/{name}/when", detail))
         else:
             cells *= len(values)
     if cells > MAX_CELLS:

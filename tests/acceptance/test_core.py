@@ -85,6 +85,18 @@ def test_a_trial_that_diverges_fails_as_non_finite_and_the_study_goes_on(client:
     assert study.progress.finished == 2
 
 
+@pytest.mark.parametrize(("limit", "reason"), [("trial_minutes", "timeout"), ("no_progress_minutes", "no-progress")])
+def test_a_trial_over_its_limit_of_time_fails(client: Client, limit: str, reason: str) -> None:
+    spec = digits(fixed={"epochs": 5000}, budget={"trials": 1}, limits={limit: 0.0002, "lease_s": 5})
+
+    study = ended(client, client.submit(spec).id)
+
+    failed = client.trial(study.id, 0)
+    assert (failed.state, failed.end_reason) == ("failed", reason)
+    assert failed.error is not None
+    assert limit in failed.error
+
+
 @pytest.fixture
 def second_worker(service: up.Service, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     key = keys.key_file(service.settings.data, keys.Role.WORKER).read_text().strip()

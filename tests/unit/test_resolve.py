@@ -164,7 +164,6 @@ def test_a_grid_has_no_point_of_its_own_before_its_cells() -> None:
     space = {"width": {"type": "int", "low": 16, "high": 64, "step": 16}}
 
     assert resolved(search_space=space, sampler={"name": "grid"}).spec.enqueue == []
-    assert "/enqueue" in pointers(search_space=space, sampler={"name": "grid"}, enqueue=[{"width": 16}])
 
 
 def test_an_external_study_needs_only_space_objectives_and_budget() -> None:

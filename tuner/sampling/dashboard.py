@@ -46,7 +46,8 @@ def wsgi_app(engine_or_url: Engine | str) -> WSGIApplication:
     board: WSGIApplication = optuna_dashboard.wsgi(storage)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        method = environ["REQUEST_METHOD"]
+        path = environ.get("PATH_INFO", "").rstrip("/") or "/"  # the board takes both, and its pages ask for both
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # without one, the board answers 500
         if method in READ and path in ADDED:
             return _answer(environ, start_response, "200 OK", *ADDED[path])

@@ -1,7 +1,6 @@
 """Optuna's storage over our tables: any Optuna tool reads the rows that REST reads, and scripts may keep studies here.
 
-Owns the interface `BaseStorage`. A study made through it has no spec and is served to no worker; the trials of a study
-with a spec are changed by the service alone.
+Owns the interface `BaseStorage`. A study made through it has no spec and no worker; one with a spec, we alone change.
 """
 
 from __future__ import annotations
