@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
+from tuner.store.prepared import Prepared
 from tuner.store.tables import artifacts, attempts, reports, studies, trials
 
 AttemptRow = Row[Any]
@@ -42,10 +43,11 @@ def lock_study(connection: Connection, attempt_id: uuid.UUID) -> Row[Any] | None
 
     What is of the attempt is as it was before the lock was ours: `end` looks again. None for one that never was.
     """
-    return connection.execute(_LOCK_STUDY, {"attempt_id": attempt_id}).one_or_none()
+    return _LOCK_STUDY.run(connection, {"attempt_id": attempt_id}).one_or_none()
 
 
-_LOCK_STUDY = text(
+_LOCK_STUDY = Prepared(
+    "attempt_lock_study",
     f"""
     select a.id as attempt_id, a.trial_id, a.worker_id, a.lease_s, a.result_digest,
            t.number as trial_number, t.state as trial_state, t.n_attempts,
@@ -53,7 +55,8 @@ _LOCK_STUDY = text(
     from tuner.attempts a join tuner.trials t on t.id = a.trial_id join tuner.studies s on s.id = t.study_id
     where a.id = :attempt_id
     for update of s
-    """  # noqa: S608 - the columns are our own
+    """,  # noqa: S608 - the columns are our own
+    attempt_id="uuid",
 )
 
 
@@ -78,8 +81,8 @@ def end(
     result_digest: str | None = None,
 ) -> bool:
     """Ends a live attempt; False if it was live no more: the commit that counts."""
-    ended = connection.execute(
-        _END,
+    ended = _END.run(
+        connection,
         {
             "attempt_id": attempt_id,
             "state": state,
@@ -91,12 +94,18 @@ def end(
     return ended.rowcount == 1
 
 
-_END = text(
+_END = Prepared(
+    "attempt_end",
     """
     update tuner.attempts set
         state = :state, ended_at = now(), end_reason = :end_reason, error = :error, result_digest = :result_digest
     where id = :attempt_id and state = 'running'
-    """
+    """,
+    attempt_id="uuid",
+    state="text",
+    end_reason="text",
+    error="text",
+    result_digest="text",
 )
 
 

@@ -32,7 +32,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         connect_args={
             "connect_timeout": 5,
             # search_path: a role named like our schema would otherwise make it the default one
-            "options": "-c timezone=UTC -c search_path=public -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "options": "-c timezone=UTC -c search_path=public -c plan_cache_mode=force_generic_plan -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
             "application_name": "tuner",
         },
     )

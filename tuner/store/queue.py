@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row
 
+from tuner.store.prepared import Prepared
 from tuner.store.tables import studies
+
+# This commit need not wait for the disk. Should PostgreSQL crash just then, the claim never was: its worker is refused as
+# stale, and the trial is claimed anew. Whatever a worker sends later is flushed with its claim before it is acknowledged.
+UNHURRIED = "set_config('synchronous_commit', 'off', true)"
 
 # states, spec, hours, parallelism and budget leave room for another trial
 _HAS_WORK = """
@@ -25,7 +30,8 @@ _HAS_WORK = """
     )
 """
 
-_LOOK = text(
+_LOOK = Prepared(
+    "claim_look",
     f"""
     select
         (select left_at is not null from tuner.workers where id = :worker_id) as has_left,
@@ -35,22 +41,28 @@ _LOOK = text(
         ) as held,
         (
             select s.id from tuner.studies s
-            where {_HAS_WORK} and case when cast(:study_id as bigint) is null then s.trainer = any(:trainers)
-                                  else s.id = cast(:study_id as bigint) end
+            where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
             order by s.priority desc, s.n_live, s.id limit 1
         ) as study_id
-    """  # noqa: S608 - a constant of ours
+    """,  # noqa: S608 - a constant of ours
+    worker_id="text",
+    request_id="text",
+    trainers="text[]",
+    study_id="bigint",
 )
 
-_LOCK = text(
+_LOCK = Prepared(
+    "claim_lock",
     f"""
     select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
     where s.id = :study_id and {_HAS_WORK} for update
-    """  # noqa: S608 - constants of ours
+    """,  # noqa: S608 - constants of ours
+    study_id="bigint",
 )
 
-_HOLD_NEXT = text(
-    """
+_HOLD_NEXT = Prepared(
+    "claim_hold_next",
+    f"""
     with trial as (
         insert into tuner.trials (study_id, number, state) values (:study_id, :number, 'waiting') returning id
     ), attempt as (
@@ -65,11 +77,19 @@ _HOLD_NEXT = text(
             deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
         where id = :study_id
     )
-    select id from trial
-    """
+    select id, {UNHURRIED} from trial
+    """,  # noqa: S608 - a constant of ours
+    study_id="bigint",
+    number="integer",
+    attempt_id="uuid",
+    worker_id="text",
+    request_id="text",
+    lease_s="double precision",
+    hours="double precision",
 )
 
-_HOLD_WAITING = text(
+_HOLD_WAITING = Prepared(
+    "claim_hold_waiting",
     """
     with attempt as (
         insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
@@ -81,7 +101,14 @@ _HOLD_WAITING = text(
         n_live = n_live + 1, state = 'running', started_at = coalesce(started_at, now()),
         deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
     where id = :study_id
-    """
+    """,
+    study_id="bigint",
+    trial_id="bigint",
+    attempt_id="uuid",
+    worker_id="text",
+    request_id="text",
+    lease_s="double precision",
+    hours="double precision",
 )
 
 
@@ -105,24 +132,24 @@ def look(
         `study_id`: the study to serve next, by priority and then by fewest live trials, or None.
     """
     values = {"worker_id": worker_id, "request_id": request_id, "trainers": list(trainers), "study_id": study_id}
-    return connection.execute(_LOOK, values).one()
+    return _LOOK.run(connection, values).one()
 
 
 def lock(connection: Connection, study_id: int) -> Row[Any] | None:
     """The study, locked, if it still has work once the lock is ours."""
-    return connection.execute(_LOCK, {"study_id": study_id}).one_or_none()
+    return _LOCK.run(connection, {"study_id": study_id}).one_or_none()
 
 
 def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int]:
     """Makes the study's next trial with its first attempt, counted; the study is locked. Gives both ids."""
     attempt_id = uuid.uuid4()
     values = {"study_id": study.id, "number": study.n_created, "attempt_id": attempt_id, **asdict(terms)}
-    return attempt_id, int(connection.execute(_HOLD_NEXT, values).scalar_one())
+    return attempt_id, int(_HOLD_NEXT.run(connection, values).scalar_one())
 
 
 def hold_waiting(connection: Connection, study: Row[Any], trial_id: int, terms: Terms) -> uuid.UUID:
     """Gives a waiting trial its next attempt, counted; the study is locked."""
     attempt_id = uuid.uuid4()
     values = {"study_id": study.id, "trial_id": trial_id, "attempt_id": attempt_id, **asdict(terms)}
-    connection.execute(_HOLD_WAITING, values)
+    _HOLD_WAITING.run(connection, values)
     return attempt_id

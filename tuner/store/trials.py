@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, TextClause, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from tuner.domain.errors import NotFoundError
 from tuner.domain.states import FINISHED, TrialState
+from tuner.store.prepared import Prepared
+from tuner.store.queue import UNHURRIED
 from tuner.store.tables import attempts, reports, studies, trials
 
 TrialRow = Row[Any]
@@ -48,8 +50,8 @@ def set_sampled(
     system_attrs: Mapping[str, Any],
 ) -> bool:
     """Writes what the sampler gave and starts the trial; False if its attempt was lost meanwhile."""
-    written = connection.execute(
-        _SET_SAMPLED,
+    written = _SET_SAMPLED.run(
+        connection,
         {
             "trial_id": trial_id,
             "params": json.dumps(params),
@@ -60,14 +62,20 @@ def set_sampled(
     return written.rowcount == 1
 
 
-_SET_SAMPLED = text(
-    """
+_SET_SAMPLED = Prepared(
+    "trial_set_sampled",
+    f"""
     update tuner.trials set
         params = :params, distributions = :distributions, system_attrs = :system_attrs,
         state = 'running', started_at = coalesce(started_at, now())
     where id = :trial_id and state = 'waiting'
         and exists (select 1 from tuner.attempts where trial_id = :trial_id and state = 'running')
-    """
+    returning {UNHURRIED}
+    """,  # noqa: S608 - a constant of ours
+    trial_id="bigint",
+    params="text",
+    distributions="text",
+    system_attrs="text",
 )
 
 
@@ -131,35 +139,40 @@ def finish(
     is_best: bool = False,
 ) -> StudyRow:
     """Ends a trial for good and counts it; the caller holds the study's lock. Returns the study's row, counted."""
-    return connection.execute(
-        _FINISH[state],
-        {
-            "study_id": study_id,
-            "trial_id": trial_id,
-            "was_live": int(was_live),
-            "end_reason": end_reason,
-            "objective_values": None if objective_values is None else list(objective_values),
-            "metrics": None if metrics is None else json.dumps(metrics),
-            "best_step": best_step,
-            "error": error,
-            "finished_at": finished_at,
-            "is_best": is_best,
-        },
-    ).one()
+    return (
+        _FINISH[state]
+        .run(
+            connection,
+            {
+                "study_id": study_id,
+                "trial_id": trial_id,
+                "was_live": int(was_live),
+                "end_reason": end_reason,
+                "objective_values": None if objective_values is None else list(objective_values),
+                "metrics": None if metrics is None else json.dumps(metrics),
+                "best_step": best_step,
+                "error": error,
+                "finished_at": finished_at,
+                "is_best": is_best,
+            },
+        )
+        .one()
+    )
 
 
-def _finish_statement(state: TrialState) -> TextClause:
+def _finish_statement(state: TrialState) -> Prepared:
     """One round trip for both rows; this is what every trial of every study goes through."""
     assert state in FINISHED
     counted = ", ".join(column.name for column in studies.c)
-    return text(
+    return Prepared(
+        f"trial_finish_{state}",
         f"""
         with study as (
             update tuner.studies set
                 finish_seq = finish_seq + 1, n_live = n_live - :was_live, n_{state} = n_{state} + 1,
                 best_number = case when :is_best then (select number from tuner.trials where id = :trial_id)
                               else best_number end,
-                best_value = case when :is_best then (cast(:objective_values as double precision[]))[1]
+                best_value = case when :is_best then (:objective_values)[1]
                              else best_value end,
                 best_finish_seq = case when :is_best then finish_seq + 1 else best_finish_seq end
             where id = :study_id
@@ -167,13 +180,23 @@ def _finish_statement(state: TrialState) -> TextClause:
         ), trial as (
             update tuner.trials set
                 state = '{state}', finish_seq = (select finish_seq from study),
-                finished_at = coalesce(cast(:finished_at as timestamptz), now()), end_reason = :end_reason,
-                objective_values = cast(:objective_values as double precision[]), metrics = :metrics,
+                finished_at = coalesce(:finished_at, now()), end_reason = :end_reason,
+                objective_values = :objective_values, metrics = :metrics,
                 best_step = :best_step, error = :error
             where id = :trial_id
         )
         select *, deadline < now() as is_past_deadline from study
-        """  # noqa: S608 - states and columns are our own
+        """,  # noqa: S608 - states and columns are our own
+        study_id="bigint",
+        trial_id="bigint",
+        was_live="integer",
+        end_reason="text",
+        objective_values="double precision[]",
+        metrics="text",
+        best_step="integer",
+        error="text",
+        finished_at="timestamptz",
+        is_best="boolean",
     )
 
 
