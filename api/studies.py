@@ -11,7 +11,6 @@ from api.deps import ConnectionDep, Cursor, EngineDep, Limit
 from tuner import studies, views
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import StudyState
-from tuner.resolve import resolve
 from tuner.store.database import transaction
 from tuner.tracking import links
 from tuner.wire import (
@@ -54,9 +53,8 @@ def submit(
     A dry run answers 200 with the study as it would be stored.
     """
     if dry_run:
-        resolved = resolve(spec)
         response.status_code = 200
-        return ResolvedStudy(spec=resolved.spec, facts=resolved.facts)
+        return studies.dry_run(engine, spec)
     study_id = studies.submit(engine, spec, idempotency_key)
     with transaction(engine) as connection:
         shown = views.study(connection, study_id)

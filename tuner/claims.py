@@ -68,22 +68,22 @@ def claim(
         trainers: those that the worker has, name@version.
         study_id: only this study: how a loop of the user's own claims.
     """
+    claimant = queue.Claimant(worker_id, request_id, list(trainers), study_id)
     held: list[Held] = []
     while len(held) < slots:
         with transaction(engine) as connection:
-            found = queue.look(
-                connection, worker_id=worker_id, request_id=request_id, trainers=trainers, study_id=study_id
-            )
-            if found.has_left:
+            study = queue.next_study(connection, claimant, is_another=bool(held))
+            if study is not None:
+                held.append(_hold(connection, study, claimant))
+                continue
+            why = queue.why_none(connection, claimant)
+            if why.has_left:
                 return None
-            if found.held and not held:
-                held = [_held_before(connection, attempt_id) for attempt_id in found.held]
+            if why.held and not held:
+                held = [_held_before(connection, attempt_id) for attempt_id in why.held]
                 break
-            if found.study_id is None:
-                break
-            study = queue.lock(connection, found.study_id)
-            if study is not None:  # otherwise another took the last of it while we waited for the lock: look again
-                held.append(_hold(connection, study, worker_id, request_id))
+        if not why.has_work:
+            break
     return [answer for each in held if (answer := _with_params(engine, each)) is not None]
 
 
@@ -100,11 +100,11 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
     )
 
 
-def _hold(connection: Connection, study: Any, worker_id: str, request_id: str) -> Held:
+def _hold(connection: Connection, study: Any, claimant: queue.Claimant) -> Held:
     """Takes a waiting trial, or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
     waiting = trials.first_free(connection, study.id) if has_waiting(study) else None
-    terms = queue.Terms(worker_id, request_id, spec.limits.lease_s, spec.budget.hours)
+    terms = queue.Terms(claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours)
     if waiting is None:
         attempt_id, trial_id = queue.hold_next(connection, study, terms)
         return Held(attempt_id, trial_id, study.n_created, study, {}, is_running=False)

@@ -19,9 +19,9 @@ from tuner.domain.spec import StudySpec
 from tuner.domain.states import ENDED, StudyEnd, StudyState
 from tuner.endings import cancel_live, cancel_waiting
 from tuner.resolve import Resolved, check_points, resolve
-from tuner.store import attempts, notify, studies, trials
+from tuner.store import attempts, notify, studies, trials, workers
 from tuner.store.database import transaction
-from tuner.wire import HistoryTrialBody
+from tuner.wire import HistoryTrialBody, ResolvedStudy
 
 FIXED_PARAMS = "fixed_params"  # Optuna's own name for an enqueued point
 
@@ -59,6 +59,22 @@ def _known(connection: Connection, key: str, digest: str) -> int | None:
             f"Idempotency-Key {key!r} belongs to study {known[1]}, which had another body: use a new key"
         )
     return known[1]
+
+
+def dry_run(engine: Engine, spec: StudySpec) -> ResolvedStudy:
+    """The study as it would be stored, with an estimate of its time.
+
+    Raises:
+        InvalidError: the study does not make sense.
+    """
+    resolved = resolve(spec)
+    with transaction(engine) as connection:
+        trial_s = trials.typical_duration_s(connection, resolved.trainer, resolved.spec.dataset or "")
+        slots = workers.live_slots(connection)
+    n_trials = resolved.spec.budget.trials
+    at_once = min(slots, resolved.spec.budget.max_parallel or slots)
+    estimate_s = trial_s * n_trials / at_once if trial_s is not None and n_trials is not None and at_once else None
+    return ResolvedStudy(spec=resolved.spec, facts=resolved.facts, estimate_s=estimate_s)
 
 
 def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[HistoryTrialBody]) -> tuple[int, int]:

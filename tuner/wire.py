@@ -87,6 +87,9 @@ class ResolvedStudy(Answer):
 
     spec: StudySpec
     facts: dict[str, Any]
+    estimate_s: float | None = Field(
+        description="From like trials that ended here and the slots there are now; null without either."
+    )
 
 
 class HistoryTrial(Answer):

@@ -11,6 +11,14 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 
+SESSION = {
+    "timezone": "UTC",
+    "search_path": "public",  # a role named like our schema would otherwise make it the default one
+    "plan_cache_mode": "force_generic_plan",  # for prepared statements, none of which depends on its values
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
 
 def normalise(url: str) -> URL:
     """The URL with the psycopg2 driver named; a plain `postgresql://` means psycopg 3 to SQLAlchemy 2.1."""
@@ -31,8 +39,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         pool_use_lifo=True,
         connect_args={
             "connect_timeout": 5,
-            # search_path: a role named like our schema would otherwise make it the default one
-            "options": "-c timezone=UTC -c search_path=public -c plan_cache_mode=force_generic_plan -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
             "application_name": "tuner",
         },
     )

@@ -1,4 +1,4 @@
-"""Claiming in few round trips: what there is to claim, and taking the next trial of a locked study.
+"""Claiming in few round trips: choosing and locking a study, and taking its next trial.
 
 Owns the statements that every claim of every worker goes through, hence written out, one round trip each.
 """
@@ -6,7 +6,6 @@ Owns the statements that every claim of every worker goes through, hence written
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,8 +29,32 @@ _HAS_WORK = """
     )
 """
 
-_LOOK = Prepared(
-    "claim_look",
+_BEFORE = """
+    exists (select 1 from tuner.workers where id = :worker_id and left_at is not null)
+    or exists (
+        select 1 from tuner.attempts
+        where worker_id = :worker_id and request_id = :request_id and state = 'running'
+    )
+"""
+
+_NEXT_STUDY = Prepared(
+    "claim_next_study",
+    f"""
+    select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
+    where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
+        and (:is_another or not ({_BEFORE}))
+    order by s.priority desc, s.n_live, s.id limit 1
+    for update of s
+    """,  # noqa: S608 - constants of ours
+    worker_id="text",
+    request_id="text",
+    trainers="text[]",
+    study_id="bigint",
+    is_another="boolean",
+)
+
+_WHY_NONE = Prepared(
+    "claim_why_none",
     f"""
     select
         (select left_at is not null from tuner.workers where id = :worker_id) as has_left,
@@ -39,24 +62,14 @@ _LOOK = Prepared(
             select array_agg(id) from tuner.attempts
             where worker_id = :worker_id and request_id = :request_id and state = 'running'
         ) as held,
-        (
-            select s.id from tuner.studies s
+        exists (
+            select 1 from tuner.studies s
             where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
-            order by s.priority desc, s.n_live, s.id limit 1
-        ) as study_id
+        ) as has_work
     """,  # noqa: S608 - a constant of ours
     worker_id="text",
     request_id="text",
     trainers="text[]",
-    study_id="bigint",
-)
-
-_LOCK = Prepared(
-    "claim_lock",
-    f"""
-    select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
-    where s.id = :study_id and {_HAS_WORK} for update
-    """,  # noqa: S608 - constants of ours
     study_id="bigint",
 )
 
@@ -113,6 +126,16 @@ _HOLD_WAITING = Prepared(
 
 
 @dataclass(frozen=True)
+class Claimant:
+    """Who claims, with which request, what it can run, and whether it wants one study alone."""
+
+    worker_id: str
+    request_id: str
+    trainers: list[str]
+    study_id: int | None
+
+
+@dataclass(frozen=True)
 class Terms:
     """Of a new attempt: whose it is, for how long without a word, and how many hours its study has in all."""
 
@@ -122,22 +145,28 @@ class Terms:
     hours: float | None
 
 
-def look(
-    connection: Connection, *, worker_id: str, request_id: str, trainers: Sequence[str], study_id: int | None
-) -> Row[Any]:
-    """What a claim finds, without a lock.
+def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
+    """The study to serve next, locked: by priority, and then by fewest live trials.
+
+    None: see `why_none`. While we waited for the lock, another may have taken its last trial; then there may be another
+    study with work.
+
+    Args:
+        connection: of the claim's transaction.
+        claimant: who asks.
+        is_another: the request was given a trial just now and wants one more.
+    """
+    return _NEXT_STUDY.run(connection, {**asdict(claimant), "is_another": is_another}).one_or_none()
+
+
+def why_none(connection: Connection, claimant: Claimant) -> Row[Any]:
+    """Why there was no study.
 
     Returns:
-        `has_left`: the worker said goodbye; `held`: live attempts that this very request was given before;
-        `study_id`: the study to serve next, by priority and then by fewest live trials, or None.
+        `has_left`: the worker said goodbye; `held`: live attempts that this very request was given before, or None;
+        `has_work`: there is work after all.
     """
-    values = {"worker_id": worker_id, "request_id": request_id, "trainers": list(trainers), "study_id": study_id}
-    return _LOOK.run(connection, values).one()
-
-
-def lock(connection: Connection, study_id: int) -> Row[Any] | None:
-    """The study, locked, if it still has work once the lock is ours."""
-    return _LOCK.run(connection, {"study_id": study_id}).one_or_none()
+    return _WHY_NONE.run(connection, asdict(claimant)).one()
 
 
 def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, cast, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from tuner.domain.errors import NotFoundError
 from tuner.domain.states import FINISHED, TrialState
@@ -201,6 +202,26 @@ def _finish_statement(state: TrialState) -> Prepared:
 
 
 _FINISH = {state: _finish_statement(state) for state in FINISHED}
+
+
+def typical_duration_s(connection: Connection, trainer: str, dataset: str) -> float | None:
+    """The median time of the newest complete trials of a trainer, name@version, on a data set; None without any."""
+    newest = (
+        select(func.extract("epoch", trials.c.finished_at - trials.c.started_at).label("took_s"))
+        .join(studies)
+        .where(
+            studies.c.trainer == trainer,
+            cast(studies.c.spec, JSONB)["dataset"].astext == dataset,
+            trials.c.state == "complete",
+            trials.c.started_at.is_not(None),
+        )
+        .order_by(trials.c.id.desc())
+        .limit(100)
+        .subquery()
+    )
+    median = select(func.percentile_cont(0.5).within_group(newest.c.took_s))
+    took_s = connection.execute(median).scalar_one()
+    return None if took_s is None else float(took_s)
 
 
 def get(connection: Connection, study_id: int, number: int) -> TrialRow:

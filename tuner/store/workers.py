@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.store.tables import attempts, workers
@@ -42,12 +42,20 @@ def leave(connection: Connection, worker_id: str) -> None:
     connection.execute(update(workers).where(workers.c.id == worker_id).values(left_at=func.now()))
 
 
+def live_slots(connection: Connection) -> int:
+    """Slots of the workers that are there now."""
+    query = select(func.coalesce(func.sum(workers.c.slots), 0)).where(_alive())
+    return int(connection.execute(query).scalar_one())
+
+
+def _alive() -> ColumnElement[bool]:
+    recent = workers.c.seen_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ALIVE_S)
+    return and_(workers.c.left_at.is_(None), recent)
+
+
 def listed(connection: Connection) -> list[Row[Any]]:
     """Workers heard of within a day, with `busy` (live attempts) and `alive`."""
     busy = select(func.count()).where(attempts.c.worker_id == workers.c.id, attempts.c.state == "running")
-    alive = workers.c.left_at.is_(None) & (
-        workers.c.seen_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ALIVE_S)
-    )
-    query = select(workers, busy.scalar_subquery().label("busy"), alive.label("alive"))
+    query = select(workers, busy.scalar_subquery().label("busy"), _alive().label("alive"))
     recent = query.where(workers.c.seen_at > func.now() - func.make_interval(0, 0, 0, 1))
     return list(connection.execute(recent.order_by(workers.c.started_at)))

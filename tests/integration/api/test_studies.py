@@ -64,7 +64,24 @@ def test_a_dry_run_completes_and_stores_nothing(http: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.json()["facts"]["task"] == "classification"
     assert answer.json()["facts"]["split"]["test"] == 359
+    assert answer.json()["estimate_s"] is None
     assert http.get("/studies").json()["items"] == []
+
+
+def test_a_dry_run_estimates_time_from_like_trials_and_the_slots_there_are(http: httpx.Client, engine: Engine) -> None:
+    study_id = http.post("/studies", json=external()).json()["id"]
+    for _ in range(3):
+        complete(engine, claim(engine, study_id)[0], 1.0)
+    with engine.begin() as connection:
+        connection.execute(text("update tuner.trials set started_at = finished_at - interval '10 s'"))
+        connection.execute(text("update tuner.studies set trainer = 'image-mlp@1'"))
+        like = json.dumps(DIGITS)
+        connection.execute(text("update tuner.studies set spec = :spec"), {"spec": like})
+    http.put("/workers/w", json={"name": "n", "version": "1", "slots": 2, "devices": ["cpu"], "trainers": []})
+
+    answer = http.post("/studies", json=DIGITS, params={"dry_run": "true"})
+
+    assert answer.json()["estimate_s"] == pytest.approx(3 * 10 / 2)
 
 
 def test_studies_are_listed_page_by_page_and_filtered(http: httpx.Client) -> None:
