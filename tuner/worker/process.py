@@ -66,7 +66,12 @@ class Child:
         return "".join(lines)
 
     def describe_death(self) -> str:
-        code = self._process.wait()
+        """How it ended; one that has only stopped talking is killed."""
+        try:
+            code = self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "the training process stopped talking and was killed"
         return (
             f"the training process died by signal {-code}" if code < 0 else f"the training process exited with {code}"
         )
@@ -90,9 +95,11 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.inbox.put(FromChild.validate_json(line))
-        self.inbox.put(None)
+        try:
+            for line in self._process.stdout:
+                self.inbox.put(FromChild.validate_json(line))
+        finally:
+            self.inbox.put(None)  # whoever reads it kills what may still be there
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None

@@ -12,6 +12,7 @@ import shutil
 import tarfile
 import threading
 import time
+import traceback
 import uuid
 from pathlib import Path
 
@@ -102,8 +103,19 @@ class Slot:
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
+        except Exception:
+            log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
+            self._stop_training(child)
+            self._tell_failure(attempt, traceback.format_exc())
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
+        """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""
+        try:
+            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error[-50_000:]))
+        except ClientError as refusal:
+            log.warning("the lease will expire", attempt=str(attempt.attempt_id), error=str(refusal))
 
     def _follow(self, attempt: ClaimedAttempt, child: Child, watch: _Watch) -> Outcome | FailBody | None:
         """Sends reports until the child is done; None: it was given back. Failures that we see are FailBodies."""
