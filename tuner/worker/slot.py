@@ -19,9 +19,10 @@ from pathlib import Path
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire import MAX_REPORTS, ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody
+from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
+from tuner.worker.outbox import Outbox
 from tuner.worker.process import Child
 
 CLAIM_WAIT_S = 20.0
@@ -95,11 +96,12 @@ class Slot:
         folder = self._scratch / str(attempt.attempt_id)
         folder.mkdir()
         watch = _Watch(attempt)
+        outbox = Outbox(self._client, attempt.attempt_id)
         child = self._warm_child()
         child.take_log()
         child.send(Run(attempt=attempt, folder=str(folder)))
         try:
-            self._hand_in(attempt, self._follow(attempt, child, watch), child, folder)
+            self._hand_in(attempt, self._follow(attempt, child, watch, outbox), child, folder, outbox)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
@@ -117,57 +119,49 @@ class Slot:
         except ClientError as refusal:
             log.warning("the lease will expire", attempt=str(attempt.attempt_id), error=str(refusal))
 
-    def _follow(self, attempt: ClaimedAttempt, child: Child, watch: _Watch) -> Outcome | FailBody | None:
-        """Sends reports until the child is done; None: it was given back. Failures that we see are FailBodies."""
-        unsent: list[ReportBody] = []
-        sent_at_s: list[float] = []
+    def _follow(
+        self, attempt: ClaimedAttempt, child: Child, watch: _Watch, outbox: Outbox
+    ) -> Outcome | FailBody | None:
+        """Passes on what the child says until it is done; None: it is given back. Failures seen here are FailBodies."""
         last_send_s = time.monotonic()
         heartbeat_s = attempt.lease_s / 3
         outcome: Outcome | FailBody | None = None
         while outcome is None:
             if self._draining.is_set():
-                self._send_reports(attempt, unsent, sent_at_s)
                 self._stop_training(child)
                 return None
-            try:
-                message = child.inbox.get(timeout=min(GATHER_S, heartbeat_s))
-            except queue.Empty:
-                pass
-            else:
-                watch.heard()
-                if isinstance(message, Reported):
-                    unsent.append(ReportBody(fold=message.fold, step=message.step, metrics=message.metrics))
-                    sent_at_s.append(message.at_s)
-                elif message is None:
-                    self._child = None
-                    outcome = FailBody(
-                        reason="child-died", error=f"{child.describe_death()}\n{child.take_log()[-10_000:]}"
-                    )
-                elif not isinstance(message, Ready):
-                    outcome = message
-            outcome = outcome or self._over_limit(watch, child)
-            due_s = GATHER_S if unsent else heartbeat_s
-            if outcome is not None or time.monotonic() - last_send_s >= due_s:
+            outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, heartbeat_s))
+            due_s = heartbeat_s if outbox.is_empty else GATHER_S
+            if outcome is None and time.monotonic() - last_send_s >= due_s:
                 last_send_s = time.monotonic()
-                if self._send_reports(attempt, unsent, sent_at_s) == "prune":
-                    child.send(Decide(decision="prune"))
+                self._send(attempt, child, outbox)
         return outcome
 
-    def _send_reports(self, attempt: ClaimedAttempt, unsent: list[ReportBody], at_s: list[float]) -> str:
-        """Sends what has gathered; without an answer it stays gathered. Returns the decision."""
-        now_s = time.monotonic()
-        batch = [
-            report.model_copy(update={"age_s": max(0.0, now_s - at)})
-            for report, at in zip(unsent[:MAX_REPORTS], at_s[:MAX_REPORTS], strict=True)
-        ]
+    def _listen(self, child: Child, watch: _Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
+        """Takes the child's next message, if one comes in time; gives how the trial ended, if it did."""
         try:
-            answer = self._client.report(attempt.attempt_id, batch)
+            message = child.inbox.get(timeout=timeout_s)
+        except queue.Empty:
+            return self._over_limit(watch, child)
+        watch.heard()
+        if isinstance(message, Reported):
+            outbox.add(message)
+            return self._over_limit(watch, child)
+        if message is None:
+            self._child = None
+            return FailBody(reason="child-died", error=f"{child.describe_death()}\n{child.take_log()[-10_000:]}")
+        return None if isinstance(message, Ready) else message
+
+    def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> None:
+        """Sends reports or a heartbeat and obeys the answer; without one, training goes on."""
+        try:
+            decision = outbox.send()
         except ClientError as error:
             _raise_if_stale(error)
             log.warning("reports wait", study=attempt.study, trial=attempt.trial, error=str(error))
-            return "continue"
-        del unsent[: len(batch)], at_s[: len(batch)]
-        return answer.decision
+        else:
+            if decision == "prune":
+                child.send(Decide(decision="prune"))
 
     def _over_limit(self, watch: _Watch, child: Child) -> FailBody | None:
         failure = watch.over_limit()
@@ -194,9 +188,17 @@ class Slot:
 
     # ---- the result ----------------------------------------------------------------------------------------------
 
-    def _hand_in(self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None, child: Child, folder: Path) -> None:
+    def _hand_in(
+        self,
+        attempt: ClaimedAttempt,
+        outcome: Outcome | FailBody | None,
+        child: Child,
+        folder: Path,
+        outbox: Outbox,
+    ) -> None:
         while True:
             try:
+                outbox.flush()
                 self._hand_in_once(attempt, outcome, child, folder)
             except ClientError as error:
                 _raise_if_stale(error)
