@@ -13,15 +13,15 @@ import hmac
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, login_page
+from tuner.asgi import replayed
 from tuner.domain.errors import (
     FieldError,
     ForbiddenError,
@@ -31,12 +31,6 @@ from tuner.domain.errors import (
     UnauthenticatedError,
 )
 from tuner.keys import KeyRing, Role
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("POST", "/login")})
 FOR_WORKERS = (
@@ -54,7 +48,7 @@ REST = "/api/v1/"
 class Gate:
     """Wraps the whole application."""
 
-    def __init__(self, app: App, *, ring: KeyRing, port: int, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, ring: KeyRing, port: int, max_body_bytes: int) -> None:
         self._app = app
         self._ring = ring
         self._cookie = f"tuner_session_{port}"  # cookies do not tell ports apart
@@ -171,16 +165,7 @@ class Gate:
             return receive
         body = await _read(receive, self._max_body_bytes)
         _check_depth(body)
-        delivered = False
-
-        async def replay() -> Message:
-            nonlocal delivered
-            if delivered:
-                return await receive()  # waits for the disconnect
-            delivered = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        return replay
+        return replayed(body, receive)
 
     def _refusal(self, scope: Scope, error: TunerError, request_id: str) -> Response:
         wants_page = scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", "")

@@ -19,7 +19,7 @@ from tuner import specs
 from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
 from tuner.domain.spec import StudySpec, metric_key
 from tuner.domain.states import RETRIED, AttemptState, TrialEnd, TrialState
-from tuner.endings import is_better, settle
+from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, notify, studies, trials
 from tuner.store.database import transaction
@@ -200,17 +200,7 @@ def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialE
         trials.wait_again(connection, study.id, study.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
         settle(connection, studies.get(connection, study.id), spec)
         return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
-    exhausted = after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
-    counted = trials.finish(
-        connection,
-        study_id=study.id,
-        trial_id=study.trial_id,
-        state=TrialState.FAILED,
-        was_live=True,
-        end_reason=reason,
-        error=error,
-    )
-    settle(connection, counted, spec, exhausted=exhausted)
+    fail_live(connection, study, reason, error)
     return TrialState.FAILED
 
 

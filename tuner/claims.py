@@ -21,7 +21,7 @@ from tuner import specs
 from tuner.domain import seeds
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import AttemptState, TrialEnd, TrialState
-from tuner.endings import cancel_live, has_waiting, settle
+from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, queue, studies, trials
 from tuner.store.database import transaction
@@ -170,20 +170,10 @@ def _fail_unsampled(engine: Engine, attempt_id: uuid.UUID, error: str) -> None:
     with transaction(engine) as connection:
         study = attempts.lock_study(connection, attempt_id)
         reason = TrialEnd.SAMPLER_ERROR
-        if study is None or not attempts.end(
+        if study is not None and attempts.end(
             connection, attempt_id, AttemptState.FAILED, end_reason=reason, error=error
         ):
-            return
-        counted = trials.finish(
-            connection,
-            study_id=study.id,
-            trial_id=study.trial_id,
-            state=TrialState.FAILED,
-            was_live=True,
-            end_reason=reason,
-            error=error,
-        )
-        settle(connection, counted, specs.of(study))
+            fail_live(connection, study, reason, error)
 
 
 def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttempt:

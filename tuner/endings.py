@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tuner import specs
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import ENDED, AttemptState, StudyEnd, TrialEnd, TrialState, final_state
+from tuner.sampling import after
 from tuner.store import attempts, studies, trials
 
 
@@ -70,6 +72,28 @@ def cancel_live(connection: Connection, study_id: int, attempt_id: uuid.UUID, tr
             was_live=True,
             end_reason=TrialEnd.CANCELLED,
         )
+
+
+def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str) -> None:
+    """Fails the trial of an attempt that has just ended, for good.
+
+    Args:
+        connection: of a transaction that has locked the study.
+        study: its row with that of the attempt, as `attempts.lock_study` gave them.
+        reason: why.
+        error: what its user should see.
+    """
+    exhausted = after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
+    counted = trials.finish(
+        connection,
+        study_id=study.id,
+        trial_id=study.trial_id,
+        state=TrialState.FAILED,
+        was_live=True,
+        end_reason=reason,
+        error=error,
+    )
+    settle(connection, counted, specs.of(study), exhausted=exhausted)
 
 
 def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:

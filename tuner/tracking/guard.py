@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tuner.asgi import replayed
 from tuner.tracking import allowed
 
 MAX_EXPERIMENT_BYTES = 2**20
@@ -64,7 +65,7 @@ class Guard:
             if body is None:
                 message = "artifact_location is chosen by the server: leave it out, and send a JSON object."
                 return _refused(403, "PERMISSION_DENIED", message)
-            receive = _replayed(body, receive)
+            receive = replayed(body, receive)
             scope["headers"] = [(k, v) for k, v in scope["headers"] if k not in _FRAMING]
             scope["headers"].append((b"content-length", b"%d" % len(body)))
         # MLflow's routes begin with the prefix, so to it the app is not mounted; but its artifact routes that stream
@@ -120,19 +121,6 @@ async def _experiment_body(receive: Receive) -> bytes | None:
     if not isinstance(fields, dict) or any(key in fields for key in ("artifact_location", "artifactLocation")):
         return None
     return json.dumps(fields).encode()
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    delivered = False
-
-    async def replay() -> Message:
-        nonlocal delivered
-        if delivered:
-            return await receive()  # waits for the disconnect
-        delivered = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 def _refused(status: int, error_code: str, message: str) -> Response:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from api.gate import Gate, Message, Receive, Scope, Send
+from api.gate import Gate
 from tests.serving import serving
 from tuner import keys
 
