@@ -42,7 +42,7 @@ def mlflow_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> It
     with admin.connect() as connection:
         connection.execute(text("create database mlflow_server template tuner strategy file_copy"))
     url = make_url(postgres).set(database="mlflow_server").render_as_string(hide_password=False)
-    folder = tmp_path_factory.mktemp("mlflow")
+    folder = tmp_path_factory.mktemp("mlflow") / "artifacts"  # nobody else writes beside it
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
