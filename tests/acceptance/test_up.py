@@ -1,0 +1,131 @@
+"""`tuner up` and `tuner demo` as a person runs them: what they start, they end; what they keep is there the next time."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.waiting import until
+from tuner import keys
+from tuner.client import Client
+from tuner.settings import child_environment
+
+SPEC = """
+name: small
+dataset: iris
+fixed: {epochs: 2}
+budget: {trials: 3}
+"""
+
+
+class Started:
+    """A `tuner` process of its own, with a data folder and a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.data = folder / "data"
+        self.output = folder / "output.txt"
+
+    def run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        environment = child_environment(TUNER_DATA=str(self.data), TUNER_PORT=str(self.port))
+        with self.output.open("wb") as out:
+            command = [sys.executable, "-m", "tuner.cli", *arguments, "--slots", "1"]
+            return subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+
+    def is_ready(self) -> bool:
+        file = keys.key_file(self.data, keys.Role.ADMIN)
+        if not file.exists():
+            return False
+        with Client(f"http://127.0.0.1:{self.port}", file.read_text().strip()) as client:
+            return client.is_ready() and "Ctrl-C" in self.output.read_text()
+
+    def left_over(self) -> list[str]:
+        """Processes that know the data folder: by command line or by environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.data) in " ".join(process.cmdline()) or process.environ().get("TUNER_DATA") == str(
+                    self.data
+                ):
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue  # it ended while we looked
+        return found
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    for part in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        part.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get there
+    service = Started(tmp_path)
+    yield service
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TUNER_DATA") == str(service.data):
+                process.kill()
+        except psutil.Error:
+            continue
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_up_ends_everything_that_it_started(started: Started, number: signal.Signals) -> None:
+    process = started.run("up")
+    until(started.is_ready, "it is ready", 60)
+    assert len(started.left_over()) > 4
+
+    process.send_signal(number)
+
+    assert process.wait(40) == 0
+    assert started.left_over() == []
+
+
+def test_a_killed_up_takes_its_processes_along_and_starts_again_with_its_data(started: Started) -> None:
+    process = started.run("up")
+    until(started.is_ready, "it is ready", 60)
+    key = keys.key_file(started.data, keys.Role.ADMIN).read_text()
+    with Client(f"http://127.0.0.1:{started.port}", key.strip()) as client:
+        client.submit({"name": "kept", "dataset": "iris", "fixed": {"epochs": 2}, "budget": {"trials": 1}})
+
+    process.kill()
+    process.wait()
+    until(lambda: not [each for each in started.left_over() if "-m tuner" in each], "all but PostgreSQL are gone", 40)
+
+    again = started.run("up")
+    until(started.is_ready, "it is ready again", 60)
+    assert keys.key_file(started.data, keys.Role.ADMIN).read_text() == key
+    with Client(f"http://127.0.0.1:{started.port}", key.strip()) as client:
+        assert [study.name for study in client.studies()] == ["kept"]
+    again.terminate()
+    assert again.wait(40) == 0
+    assert started.left_over() == []
+
+
+def test_keys_are_for_their_owner_alone(started: Started) -> None:
+    keys.load_or_make(started.data, keys.Role.ADMIN)
+
+    assert keys.key_file(started.data, keys.Role.ADMIN).stat().st_mode & 0o777 == 0o600
+
+
+def test_demo_without_a_terminal_shows_the_result_and_ends(started: Started) -> None:
+    file = started.folder / "small.yaml"
+    file.write_text(SPEC)
+
+    for _ in range(2):
+        assert started.run("demo", str(file)).wait(120) == 0, started.output.read_text()
+
+    shown = started.output.read_text()
+    assert "small-2" in shown  # the second demo keeps the first one's data
+    assert "3/3 done" in shown
+    assert "best (trial" in shown
+    assert "defaults (trial 0)" in shown
+    assert "/login?key=" in shown
+    assert started.left_over() == []
