@@ -24,6 +24,7 @@ from tuner.tracking.rest import Mlflow
 from tuner.tracking.trials import Target
 
 HOLD_S = 15.0
+NICE = 5
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ def run(settings: Settings, engine: Engine, key: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    os.nice(NICE)  # on one machine with the workers, training comes first
     everything = _duties(settings, engine, key)
     holder = f"{socket.gethostname()}-{os.getpid()}"
     threads = [threading.Thread(target=_rounds, args=(duty, engine, holder, stop), daemon=True) for duty in everything]
