@@ -29,6 +29,7 @@ from tuner.wire import (
 router = APIRouter(prefix="/studies", tags=["studies"])
 
 StudyId = Annotated[int, Path(ge=1, le=2**62, description="The study's number.")]
+NO_NUL = r"^[^\x00]*$"
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -78,8 +79,8 @@ def page(
     cursor: Cursor = None,
     limit: Limit = 50,
     state: Annotated[StudyState | None, Query()] = None,
-    name: Annotated[str | None, Query(max_length=200, description="A part of the name.")] = None,
-    tag: Annotated[str | None, Query(max_length=800, description="key:value")] = None,
+    name: Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="A part of the name.")] = None,
+    tag: Annotated[str | None, Query(max_length=800, pattern=NO_NUL, description="key:value")] = None,
 ) -> StudyPage:
     """Newest first, page by page."""
     return views.study_page(connection, cursor=cursor, limit=limit, state=state, name=name, tag=tag)

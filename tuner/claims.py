@@ -61,6 +61,9 @@ def claim(
 
     None says that this worker has left and should not wait for more.
 
+    Raises:
+        NotFoundError: there is no study of that number.
+
     Args:
         worker_id: who asks.
         request_id: chosen by the asker, new for every new claim.
@@ -77,6 +80,8 @@ def claim(
                 held.append(_hold(connection, study, claimant))
                 continue
             why = queue.why_none(connection, claimant)
+            if study_id is not None:
+                studies.get(connection, study_id)  # so that a loop does not wait for a study that is not there
             if why.has_left:
                 return None
             if why.held and not held:

@@ -50,7 +50,16 @@ def _explain(error: Exception) -> NoReturn:
     """Prints an expected error and exits; lets any other through with its traceback."""
     from tuner.domain.errors import TunerError
 
-    expected = ("ClientError", "EmbeddedPostgresError", "StartError", "InsecureError", "SpecFileError", "TransferError")
+    expected = (
+        "ClientError",
+        "EmbeddedPostgresError",
+        "StartError",
+        "InsecureError",
+        "SpecFileError",
+        "DatabaseUrlError",
+    )
+    if type(error).__module__.startswith("sqlalchemy."):
+        _fail(f"the database cannot be used ({str(error).splitlines()[0]}): mend its address, or start it")
     if type(error).__name__ not in expected and not isinstance(error, TunerError):
         raise error
     for line in str(error).splitlines():
@@ -86,6 +95,10 @@ def _client(settings: Settings | None = None) -> Client:
         if not file.exists():
             _fail(f"no key: set TUNER_KEY, or TUNER_DATA to the folder of the service ({file} is not there)")
         key = file.read_text().strip()
+    if not key.isascii() or not key.isprintable() or not key:
+        _fail("TUNER_KEY is not a key: it has characters that no key has, or none")
+    if not settings.base_url.startswith(("http://", "https://")):
+        _fail(f"TUNER_URL is {settings.base_url!r}: it begins with http:// or https://")
     return Client(settings.base_url, key, retry_for_s=3.0)
 
 
@@ -227,7 +240,8 @@ def submit(
     if name is not None:
         spec["name"] = name
     if trials is not None:
-        spec["budget"] = {**(spec.get("budget") or {}), "trials": trials}
+        given = spec.get("budget") or {}
+        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
     with _client() as client:
         if dry_run:
             _print_json(client.dry_run(spec).model_dump(mode="json"))

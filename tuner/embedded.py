@@ -44,8 +44,20 @@ class EmbeddedPostgres:
 
     url: str
     process: subprocess.Popen[bytes]
+    cluster: Path
     socket_folder: Path
+    log: Path
+    user: pwd.struct_passwd | None
     lock: IO[str]
+
+    def restart_if_dead(self) -> bool:
+        """Starts it again if it has died, for example by the kernel's hand; says whether it did."""
+        if self.process.poll() is None:
+            return False
+        _end_leftover(self.cluster)
+        self.process = _postgres(self.cluster, self.socket_folder, self.log, self.user)
+        _wait_until_ready(self.process, self.socket_folder, self.log)
+        return True
 
     def stop(self) -> None:
         """Fast shutdown: sessions are cut, everything committed is on disk."""
@@ -75,8 +87,10 @@ def start(data_folder: Path) -> EmbeddedPostgres:
     Raises:
         EmbeddedPostgresError: another process serves this folder, or PostgreSQL does not start.
     """
+    data_folder = data_folder.absolute()  # PostgreSQL is started in another folder than ours
     data_folder.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     lock = _lock(data_folder)
+    process = None
     try:
         user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         cluster = _cluster_folder(data_folder, user)
@@ -84,14 +98,19 @@ def start(data_folder: Path) -> EmbeddedPostgres:
             _initdb(cluster, user)
         _end_leftover(cluster)
         socket_folder = _socket_folder(cluster, user)
-        process = _postgres(cluster, socket_folder, data_folder / "postgres.log", user)
+        log = data_folder / "postgres.log"
+        process = _postgres(cluster, socket_folder, log, user)
         url = f"postgresql+psycopg2://tuner@/tuner?host={quote(str(socket_folder))}"
-        _wait_until_ready(process, socket_folder, data_folder / "postgres.log")
+        _wait_until_ready(process, socket_folder, log)
         _create_database(socket_folder)
     except BaseException:
+        if process is not None:
+            process.kill()
         lock.close()
         raise
-    return EmbeddedPostgres(url=url, process=process, socket_folder=socket_folder, lock=lock)
+    return EmbeddedPostgres(
+        url=url, process=process, cluster=cluster, socket_folder=socket_folder, log=log, user=user, lock=lock
+    )
 
 
 def _binary(name: str) -> str:

@@ -17,8 +17,10 @@ from trainers.data import split
 from trainers.data.builtin import BUILTIN, DatasetInfo
 from trainers.hyperparameters import ConfigError
 from tuner.domain.errors import FieldError, InvalidError
+from tuner.domain.search import Nsga3Spec, PatientSpec
 from tuner.domain.space import (
     CategoricalParameter,
+    IntParameter,
     Parameter,
     Scalar,
     SearchSpace,
@@ -30,6 +32,8 @@ from tuner.sampling.distributions import MAX_CELLS
 
 DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
 EXHAUSTIVE = ("grid", "brute")
+MAX_REFERENCE_POINTS = 5_000  # of NSGA-III, which compares each trial with all of them
+MAX_GP_VALUES = 100_000  # of an integer parameter, all of which gp holds in memory
 
 _space = TypeAdapter[dict[str, Parameter]](SearchSpace)
 
@@ -200,7 +204,7 @@ def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: D
 def _with_epochs(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
     """Epochs said out loud: the pruner's resource is `fixed.epochs`."""
     if "epochs" in (spec.search_space or {}):
-        if spec.pruner.name in {"halving", "hyperband"}:
+        if _needs_last_step(spec):
             detail = f"{spec.pruner.name} needs the same number of epochs for every trial: move epochs to fixed"
             raise InvalidError([FieldError("/search_space/epochs", detail)])
         return spec
@@ -309,33 +313,54 @@ def _check_search(spec: StudySpec) -> None:
     if several and spec.budget.no_improvement is not None:
         detail = "with several objectives there is no one best: leave it out"
         errors.append(FieldError("/budget/no_improvement", detail))
-    if (
-        spec.is_external
-        and spec.pruner.name in {"halving", "hyperband"}
-        and not isinstance(spec.fixed.get("epochs"), int)
-    ):
-        detail = f"{spec.pruner.name} needs to know the last step: give fixed.epochs"
+    epochs = spec.fixed.get("epochs")
+    if spec.is_external and _needs_last_step(spec) and (type(epochs) is not int or epochs < 1):
+        detail = f"{spec.pruner.name} needs to know the last step: give fixed.epochs, a number from 1"
         errors.append(FieldError("/fixed/epochs", detail))
     if spec.budget.trials is not None and len(spec.enqueue or []) > spec.budget.trials:
         detail = f"{len(spec.enqueue or [])} points are more than budget.trials, {spec.budget.trials}: raise it"
         errors.append(FieldError("/enqueue", detail))
+    errors += _size_errors(spec)
     errors += _grid_errors(spec) if spec.sampler.name in EXHAUSTIVE else []
     if errors:
         raise InvalidError(errors)
+
+
+def _needs_last_step(spec: StudySpec) -> bool:
+    """Whether the pruner, or the one that it wraps, shares out a known number of steps."""
+    inner = spec.pruner.wrapped if isinstance(spec.pruner, PatientSpec) else spec.pruner
+    return inner.name in {"halving", "hyperband"}
+
+
+def _size_errors(spec: StudySpec) -> list[FieldError]:
+    """Options with which a sampler would need more memory than there is."""
+    errors: list[FieldError] = []
+    if isinstance(spec.sampler, Nsga3Spec):
+        several, parts = len(spec.objectives or []), spec.sampler.dividing_parameter
+        points = math.comb(several + parts - 1, parts)
+        if points > MAX_REFERENCE_POINTS:
+            detail = f"that makes {points} reference points for {several} objectives: choose a smaller one"
+            errors.append(FieldError("/sampler/dividing_parameter", detail))
+    if spec.sampler.name == "gp":
+        detail = f"gp looks at each of at most {MAX_GP_VALUES} integers: give it a step, or make it a float"
+        errors += [
+            FieldError(f"/search_space/{name}", detail)
+            for name, parameter in (spec.search_space or {}).items()
+            if isinstance(parameter, IntParameter) and parameter.n_cells() > MAX_GP_VALUES
+        ]
+    return errors
 
 
 def _grid_errors(spec: StudySpec) -> list[FieldError]:
     errors: list[FieldError] = []
     cells = 1
     for name, parameter in (spec.search_space or {}).items():
-        values = (
-            parameter.cells() if getattr(parameter, "high", 0) - getattr(parameter, "low", 0) <= MAX_CELLS else None
-        )
-        if values is None or getattr(parameter, "log", False):
+        count = parameter.n_cells()
+        if count is None or getattr(parameter, "log", False):
             detail = f"{spec.sampler.name} needs finitely many values of {name}: give it step or choices"
             errors.append(FieldError(f"/search_space/{name}", detail))
         else:
-            cells *= len(values)
+            cells *= count
     if cells > MAX_CELLS:
         errors.append(FieldError("/search_space", f"{cells} cells are more than {MAX_CELLS}: make the steps larger"))
     return errors

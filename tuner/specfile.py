@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +32,13 @@ def read(file: Path) -> dict[str, Any]:
     """
     try:
         spec = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        json.dumps(spec, allow_nan=False)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecFileError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        raise SpecFileError(f"{file} is not YAML: {' '.join(str(error).split())[:500]}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SpecFileError(
+            f"{file} holds what JSON cannot say ({str(error)[:200]}): put dates in quotes, and use plain numbers"
+        ) from None
     if not isinstance(spec, dict):
         raise SpecFileError(f"{file} should hold a study as `key: value` lines")
     return spec

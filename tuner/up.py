@@ -7,6 +7,7 @@ its stdin closes.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -39,10 +40,13 @@ class Service:
 
     settings: Settings
     admin_key: str
+    postgres: embedded.EmbeddedPostgres | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def restart_dead(self) -> None:
         """Starts again whatever has died."""
+        if self.postgres is not None:
+            self.postgres.restart_if_dead()
         for name, process in list(self.processes.items()):
             if process.poll() is not None:
                 time.sleep(RESTART_PAUSE_S)
@@ -79,14 +83,16 @@ def running(settings: Settings, *, slots: int | None) -> Iterator[Service]:
         EmbeddedPostgresError: the data folder is in use, or PostgreSQL does not start.
     """
     _check_port(settings)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    # as root, PostgreSQL runs as another user, who must get through
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     admin_key = settings.admin_key or keys.load_or_make(settings.data, keys.Role.ADMIN)
     keys.load_or_make(settings.data, keys.Role.WORKER)
     with contextlib.ExitStack() as stack:
+        postgres = None
         if settings.database_url is None:
-            server = stack.enter_context(embedded.running(settings.data / "postgres"))
-            settings = settings.model_copy(update={"database_url": server.url})
-        service = Service(settings, admin_key)
+            postgres = stack.enter_context(embedded.running(settings.data / "postgres"))
+            settings = settings.model_copy(update={"database_url": postgres.url})
+        service = Service(settings, admin_key, postgres)
         stack.callback(service.stop)
         service.start("server", "--with-parent")
         slot_arguments = [] if slots is None else ["--slots", str(slots)]

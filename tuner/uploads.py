@@ -48,7 +48,7 @@ async def receive(
                 raise TooLargeError(f"the upload is larger than {limit_bytes // 2**20} MB: send less")
             spool.write(chunk)
         spool.seek(0)
-        return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool)
+        return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool, limit_bytes)
 
 
 def _require_live(engine: Engine, attempt_id: uuid.UUID) -> None:
@@ -58,15 +58,15 @@ def _require_live(engine: Engine, attempt_id: uuid.UUID) -> None:
         raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
 
 
-def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: object) -> list[ArtifactOut]:
+def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: object, limit_bytes: int) -> list[ArtifactOut]:
     folder = root / "attempts" / str(attempt_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{attempt_id}-", dir=folder.parent))
     try:
-        rows = _unpack(spool, draft)
+        rows = _unpack(spool, draft, limit_bytes)
         with transaction(engine) as connection:
             _renew(connection, attempt_id)
-            attempts.add_artifacts(connection, [{"attempt_id": attempt_id, **row} for row in rows])
+            attempts.replace_artifacts(connection, attempt_id, [{"attempt_id": attempt_id, **row} for row in rows])
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
             stored = attempts.artifacts_of(connection, attempt_id)
@@ -81,25 +81,29 @@ def _renew(connection: Connection, attempt_id: uuid.UUID) -> None:
         raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
 
 
-def _unpack(spool: object, draft: Path) -> list[dict[str, object]]:
+def _unpack(spool: object, draft: Path, limit_bytes: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
+    size_bytes = 0
     try:
         with tarfile.open(fileobj=spool, mode="r:") as archive:  # type: ignore[call-overload]  # typeshed wants one of its own protocols
             for member in archive:
                 if member.isdir():
                     continue
                 _check_member(member, len(rows))
+                size_bytes += member.size
+                if size_bytes > limit_bytes:
+                    raise TooLargeError(f"the files are larger than {limit_bytes // 2**20} MB: send less")
                 target = draft / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source = archive.extractfile(member)
                 assert source is not None
                 digest = hashlib.sha256()
-                with target.open("wb") as file:
+                with target.open("xb") as file:
                     while chunk := source.read(2**20):
                         digest.update(chunk)
                         file.write(chunk)
                 rows.append({"path": member.name, "size_bytes": member.size, "sha256": digest.hexdigest()})
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OSError) as error:  # what a tar made by hand can provoke
         raise InvalidError([FieldError("", f"not a tar file: {error}")]) from None
     if not rows:
         raise InvalidError([FieldError("", "the tar has no files in it")])
@@ -108,7 +112,14 @@ def _unpack(spool: object, draft: Path) -> list[dict[str, object]]:
 
 def _check_member(member: tarfile.TarInfo, before: int) -> None:
     path = PurePosixPath(member.name)
-    plain = member.isreg() and not path.is_absolute() and ".." not in path.parts and str(path) == member.name
+    plain = (
+        member.isreg()
+        and not member.issparse()
+        and member.name.isprintable()
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and str(path) == member.name
+    )
     if not plain or "\0" in member.name or "\\" in member.name or len(os.fsencode(member.name)) > MAX_PATH:
         detail = f"{member.name[:100]!r} is not a plain file under a relative path: leave it out"
         raise InvalidError([FieldError("", detail)])
@@ -124,6 +135,7 @@ def find(connection: Connection, root: Path, study_id: int, number: int, path: s
     """
     trial = trials.get(connection, study_id, number)
     for row in attempts.artifacts_of_trial(connection, trial.id):
-        if row.path == path:
-            return root / "attempts" / str(row.attempt_id) / path
+        file = root / "attempts" / str(row.attempt_id) / path
+        if row.path == path and file.is_file():
+            return file
     raise NotFoundError(f"trial {number} of study {study_id} has no file {path!r}")

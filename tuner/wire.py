@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from tuner.domain.space import Scalar
-from tuner.domain.spec import MetricName, Params, StudySpec
+from tuner.domain.spec import Label, MetricName, Params, StudySpec
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Metrics = Annotated[dict[MetricName, Finite], Field(max_length=1_000)]
@@ -231,7 +231,9 @@ class ClaimBody(Body):
     trainers: Annotated[list[Token], Field(max_length=200)] = Field(
         default=[], description="name@version, those it has."
     )
-    study_id: int | None = Field(default=None, description="Only this study; how a loop of your own asks.")
+    study_id: Annotated[StrictInt, Field(ge=1, le=2**62)] | None = Field(
+        default=None, description="Only this study; how a loop of your own asks."
+    )
     wait_s: Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)] = 0.0
 
 
@@ -311,7 +313,7 @@ class TrialEnded(Answer):
 
 
 class WorkerBody(Body):
-    name: Annotated[StrictStr, Field(min_length=1, max_length=200)]
+    name: Label
     version: Token
     slots: Annotated[StrictInt, Field(ge=1, le=1_000)]
     devices: Annotated[list[Token], Field(max_length=1_000)]

@@ -104,6 +104,11 @@ def test_a_dry_run_prints_the_whole_study(tuner: Any, spec_file: Path) -> None:
         (["server"], {}, 1, "TUNER_DATABASE_URL"),
         (["up"], {}, 1, "choose another with --port"),
         (["import", "sqlite:////nowhere.db"], {}, 1, "no file"),
+        (["import", "sqlite:////etc/passwd"], {}, 1, "cannot be used"),
+        (["server"], {"TUNER_DATABASE_URL": "sqlite:///x.db"}, 1, "must be PostgreSQL"),
+        (["server"], {"TUNER_DATABASE_URL": "nonsense"}, 1, "cannot be used"),
+        (["studies"], {"TUNER_KEY": "clé"}, 1, "is not a key"),
+        (["studies"], {"TUNER_URL": "ftp://x"}, 1, "begins with http"),
     ],
 )
 def test_an_error_is_one_line_with_the_cure(
@@ -122,6 +127,12 @@ def test_a_bad_study_is_refused_with_pointers(tuner: Any, tmp_path: Path) -> Non
     refused = tuner("submit", str(file))
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("tuner: /dataset: ")
+
+    for odd in ("name: 2024-01-01", "budget: {target: .nan}", "a: &a [*a]", "name: !!binary aGk=", "[" * 3000):
+        file.write_text(odd + "\n")
+        refused = tuner("submit", str(file), "--dry-run")
+        assert refused.returncode == 1
+        assert "Traceback" not in refused.stderr
 
     file.write_text("name: [unclosed\n")
     refused = tuner("submit", str(file))

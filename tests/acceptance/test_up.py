@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -33,13 +34,16 @@ class Started:
             self.port = free.getsockname()[1]
         self.folder = folder
         self.data = folder / "data"
+        self.named = "data"  # relative, as the default is
         self.output = folder / "output.txt"
 
     def run(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = child_environment(TUNER_DATA=str(self.data), TUNER_PORT=str(self.port))
+        environment = child_environment(TUNER_DATA=self.named, TUNER_PORT=str(self.port))
         with self.output.open("wb") as out:
             command = [sys.executable, "-m", "tuner.cli", *arguments, "--slots", "1"]
-            return subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+            return subprocess.Popen(
+                command, env=environment, stdout=out, stderr=out, start_new_session=True, cwd=self.folder
+            )
 
     def is_ready(self) -> bool:
         file = keys.key_file(self.data, keys.Role.ADMIN)
@@ -106,6 +110,20 @@ def test_a_killed_up_takes_its_processes_along_and_starts_again_with_its_data(st
         assert [study.name for study in client.studies()] == ["kept"]
     again.terminate()
     assert again.wait(40) == 0
+    assert started.left_over() == []
+
+
+def test_a_killed_postgresql_is_started_again(started: Started) -> None:
+    process = started.run("up")
+    until(started.is_ready, "it is ready", 60)
+    postmaster = int((started.data / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])
+
+    os.kill(postmaster, signal.SIGKILL)
+
+    until(lambda: not started.is_ready(), "the database is gone", 20)
+    until(started.is_ready, "it is ready again", 60)
+    process.terminate()
+    assert process.wait(40) == 0
     assert started.left_over() == []
 
 

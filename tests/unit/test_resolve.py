@@ -140,6 +140,36 @@ EXTERNAL = {
             "/search_space/learning_rate",
             "step",
         ),
+        ({**EXTERNAL, "pruner": {"name": "patient", "wrapped": {"name": "hyperband"}}}, "/fixed/epochs", "last step"),
+        ({**EXTERNAL, "pruner": {"name": "hyperband"}, "fixed": {"epochs": True}}, "/fixed/epochs", "a number from 1"),
+        ({**EXTERNAL, "pruner": {"name": "hyperband"}, "fixed": {"epochs": 0}}, "/fixed/epochs", "a number from 1"),
+        (
+            {
+                **EXTERNAL,
+                "objectives": [{"metric": f"y{i}", "direction": "minimize"} for i in range(6)],
+                "sampler": {"name": "nsga3", "dividing_parameter": 100},
+            },
+            "/sampler/dividing_parameter",
+            "reference points",
+        ),
+        (
+            {
+                **EXTERNAL,
+                "search_space": {"n": {"type": "int", "low": 0, "high": 2**53}},
+                "sampler": {"name": "gp"},
+            },
+            "/search_space/n",
+            "gp looks at each",
+        ),
+        (
+            {
+                **EXTERNAL,
+                "search_space": {"x": {"type": "float", "low": 0, "high": 1e3, "step": 1e-9}},
+                "sampler": {"name": "grid"},
+            },
+            "/search_space",
+            "make the steps larger",
+        ),
         ({**EXTERNAL, "search_space": None}, "/search_space", "needs a search space"),
         ({**EXTERNAL, "objectives": None}, "/objectives", "needs objectives"),
         ({**EXTERNAL, "objectives": [{"metric": "y"}]}, "/objectives/0/direction", "minimize or maximize"),
@@ -158,6 +188,12 @@ def test_what_does_not_go_together_is_refused_with_pointer_and_cure(
     assert pointer in found, found
     assert cure is not None
     assert cure in found[pointer]
+
+
+def test_a_grid_is_counted_by_its_cells_and_not_by_its_range() -> None:
+    space = {"n": {"type": "int", "low": 0, "high": 10**9, "step": 10**8}}
+
+    assert resolved(**{**EXTERNAL, "search_space": space, "sampler": {"name": "grid"}}).spec.sampler.name == "grid"
 
 
 def test_a_grid_has_no_point_of_its_own_before_its_cells() -> None:

@@ -38,7 +38,7 @@ class FloatParameter(_Parameter):
     low: Finite
     high: Finite
     log: bool = False
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step: Annotated[float, Field(ge=1e-9, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -50,13 +50,17 @@ class FloatParameter(_Parameter):
             return False
         return self.low <= value <= self.high and _on_grid(value, self.low, self.step)
 
+    def n_cells(self) -> int | None:
+        """How many values there are, where they are finitely many."""
+        return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
     def cells(self) -> list[Scalar] | None:
         """Every value, where there are finitely many; otherwise None."""
-        if self.step is None:
+        count, step = self.n_cells(), self.step
+        if count is None or step is None:
             return None
         # round() takes the noise of the multiplication off: 0.1 + 2 * 0.1 is 0.30000000000000004
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return [round(self.low + i * self.step, 12) for i in range(count)]
+        return [round(self.low + i * step, 12) for i in range(count)]
 
 
 class IntParameter(_Parameter):
@@ -64,7 +68,7 @@ class IntParameter(_Parameter):
     low: BoundedInt
     high: BoundedInt
     log: bool = False
-    step: Annotated[StrictInt, Field(ge=1)] = 1
+    step: Annotated[StrictInt, Field(ge=1, le=MAX_INT)] = 1
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -75,6 +79,9 @@ class IntParameter(_Parameter):
         if isinstance(value, bool) or not isinstance(value, int):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def n_cells(self) -> int:
+        return (self.high - self.low) // self.step + 1
 
     def cells(self) -> list[Scalar] | None:
         return list(range(self.low, self.high + 1, self.step))
@@ -96,6 +103,9 @@ class CategoricalParameter(_Parameter):
     def contains(self, value: Scalar) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in self.choices)
 
+    def n_cells(self) -> int:
+        return len(self.choices)
+
     def cells(self) -> list[Scalar] | None:
         return list(self.choices)
 
@@ -107,10 +117,14 @@ SearchSpace = Annotated[dict[ParameterName, Parameter], Field(min_length=1, max_
 def _check_range(low: float, high: float, step: float | None, *, log: bool) -> None:
     if low > high:
         raise ValueError(f"low {low:g} is above high {high:g}: exchange them")
+    if not math.isfinite(high - low):
+        raise ValueError("the range is too wide for a double: bring low and high closer together")
     if log and low <= 0:
         raise ValueError(f"a log scale needs low above 0, and low is {low:g}: raise it, or leave out log")
     if log and step is not None:
         raise ValueError("log and step exclude each other: leave one out")
+    if step is not None and (high - low) / step > MAX_INT:
+        raise ValueError(f"step {step:g} divides the range into more parts than a double can count: make it larger")
     if step is not None and step > high - low:
         raise ValueError(f"step {step:g} is larger than the range {high - low:g}: make it smaller")
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
@@ -132,14 +132,10 @@ def add_reports(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> in
     return connection.execute(upsert(reports).values(list(rows)).on_conflict_do_nothing()).rowcount
 
 
-def add_artifacts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    statement = upsert(artifacts).values(list(rows))
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[artifacts.c.attempt_id, artifacts.c.path],
-            set_={"size_bytes": statement.excluded.size_bytes, "sha256": statement.excluded.sha256},
-        )
-    )
+def replace_artifacts(connection: Connection, attempt_id: uuid.UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Notes an attempt's files in place of those noted before."""
+    connection.execute(delete(artifacts).where(artifacts.c.attempt_id == attempt_id))
+    connection.execute(insert(artifacts), list(rows))
 
 
 def artifacts_of_trial(connection: Connection, trial_id: int) -> list[Row[Any]]:

@@ -20,11 +20,15 @@ SESSION = {
 }
 
 
+class DatabaseUrlError(ValueError):
+    """The address is not that of a PostgreSQL; the text says what one looks like."""
+
+
 def normalise(url: str) -> URL:
     """The URL with the psycopg2 driver named; a plain `postgresql://` means psycopg 3 to SQLAlchemy 2.1."""
     parsed = make_url(url)
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ValueError(f"the database must be PostgreSQL, and {parsed.drivername!r} is not: use postgresql://…")
+        raise DatabaseUrlError(f"the database must be PostgreSQL, and {parsed.drivername!r} is not: use postgresql://…")
     return parsed.set(drivername="postgresql+psycopg2")
 
 

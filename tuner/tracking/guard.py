@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -80,7 +80,11 @@ class Guard:
     def _is_foreign(self, headers: Headers) -> bool:
         """Whether a page of another origin asks. MLflow itself would answer any page from localhost, whatever its port."""
         origin = headers.get("origin")
-        return origin is not None and urlsplit(origin).netloc != headers.get("host") and origin not in self.origins
+        return (
+            origin is not None
+            and re.sub(r"^https?://", "", origin) != headers.get("host")
+            and origin not in self.origins
+        )
 
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})

@@ -141,6 +141,12 @@ def test_files_are_uploaded_listed_and_read_back(http: httpx.Client, attempt_id:
         tar((member("hard", tarfile.LNKTYPE, "/etc/passwd"), b"")),
         tar((member("dev", tarfile.CHRTYPE), b"")),
         tar((member("x" * 1000), b"x")),
+        tar((member("x" * 300), b"x")),
+        tar((member("a"), b"x"), (member("a/b"), b"x")),
+        tar((member("a"), b"x"), (member("a"), b"x")),
+        tar((member("."), b"x")),
+        tar((member("a\nb"), b"x")),
+        tar((member("sparse", tarfile.GNUTYPE_SPARSE), b"x")),
     ],
 )
 def test_only_plain_files_are_taken(http: httpx.Client, attempt_id: str, body: bytes) -> None:
@@ -148,6 +154,28 @@ def test_only_plain_files_are_taken(http: httpx.Client, attempt_id: str, body: b
 
     assert refused.status_code == 422
     assert http.get("/studies/1/trials/0/artifacts").json()["items"] == []
+
+
+def test_a_second_upload_replaces_the_first(http: httpx.Client, attempt_id: str) -> None:
+    http.post(f"/attempts/{attempt_id}/artifacts", content=tar((member("a"), b"x")))
+    http.post(f"/attempts/{attempt_id}/artifacts", content=tar((member("b"), b"x")))
+
+    assert [file["path"] for file in http.get("/studies/1/trials/0/artifacts").json()["items"]] == ["b"]
+    assert http.get("/studies/1/trials/0/artifacts/a").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("study_id", "status"), [(999, 404), (2**63, 422), (10**30, 422), ("1", 422), (True, 422), (-1, 422)]
+)
+def test_a_claim_of_a_study_that_is_not_there_is_refused(http: httpx.Client, study_id: Any, status: int) -> None:
+    assert http.post("/claims", json=claim_body(study_id=study_id, wait_s=20)).status_code == status
+
+
+def test_nul_is_refused_everywhere(http: httpx.Client) -> None:
+    assert http.get("/studies", params={"name": "\0"}).status_code == 422
+    assert http.get("/studies", params={"tag": "\0:a"}).status_code == 422
+    worker = {"name": "a\0b", "version": "1", "slots": 1, "devices": ["cpu"], "trainers": []}
+    assert http.put("/workers/w", json=worker).status_code == 422
 
 
 def test_files_of_an_attempt_that_is_over_are_not_taken(http: httpx.Client, attempt_id: str) -> None:

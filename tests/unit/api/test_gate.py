@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -10,7 +12,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.gate import Gate
+from api.gate import Gate, check_depth
 from tests.serving import serving
 from tuner import keys
 
@@ -174,7 +176,40 @@ def test_bodies_are_bounded_and_shallow(http: httpx.Client) -> None:
     assert http.post("/api/v1/x", content=b"x" * 1001, headers=headers).status_code == 413
     assert http.post("/api/v1/x", content=b"[" * 300 + b"]" * 300, headers=headers).status_code == 422
     assert http.post("/api/v1/x", content=b'"' + b"[" * 300 + b'"', headers=headers).status_code == 200
-    assert http.post("/api/v1/attempts/x/artifacts", content=b"[" * 5000, headers=headers).json()["bytes"] == 5000
+    assert (
+        http.post(f"/api/v1/attempts/{uuid.uuid4()}/artifacts", content=b"[" * 5000, headers=headers).json()["bytes"]
+        == 5000
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": b"Basic \xff\xff"},
+        {"Cookie": b"tuner_session_1234=" + b"9" * 5000 + b".abc"},
+        {"Authorization": f"Bearer {ADMIN}".encode(), "Origin": b"http://["},
+    ],
+)
+def test_odd_headers_are_no_mistake_of_ours(http: httpx.Client, headers: dict[str, bytes]) -> None:
+    assert http.post("/api/v1/x", headers=headers).status_code in {200, 401, 403}
+
+
+def test_an_unterminated_string_is_read_in_linear_time() -> None:
+    started = time.monotonic()
+
+    check_depth(b'"' + b'\\"' * 500_000)
+
+    assert time.monotonic() - started < 20  # hours, if each quote began the search anew
+
+
+def test_only_utf_8_is_read(http: httpx.Client) -> None:
+    refused = http.post("/api/v1/x", content='["[['.encode("utf-16-le"), headers=bearer(ADMIN))
+
+    assert refused.status_code == 422
+
+
+def test_a_worker_may_not_be_named_like_an_upload_to_send_more(http: httpx.Client) -> None:
+    assert http.put("/api/v1/workers/artifacts", content=b"x" * 1001, headers=bearer(WORKER)).status_code == 413
 
 
 def test_every_answer_has_a_request_id(http: httpx.Client) -> None:
