@@ -28,6 +28,8 @@ def measure(server: Server, *, column: str, name: str, trials: int, epochs: int)
     optuna.create_study(storage=server.optuna_url, study_name=name, direction="maximize")
     task = {"column": column, "name": name, "trials": trials // workload.SLOTS, "epochs": epochs}
     server.make_experiment(name)
+    for seed in range(workload.SLOTS):
+        server.make_experiment(f"{name} warm-up {seed}")
     with processes.folder("optuna") as scratch:
         peers = [
             processes.Peer(
@@ -65,7 +67,7 @@ def main() -> None:
     run = _documented if task["column"] == "documented" else _tuned
     if run is _tuned:
         torch.set_num_threads(1)
-    warm_up = optuna.create_study(study_name="warm-up", direction="maximize")
+    warm_up = optuna.create_study(study_name=f"{task['name']} warm-up {task['seed']}", direction="maximize")
     run(warm_up, {**task, "trials": 1})
     sampler = optuna.samplers.TPESampler(seed=task["seed"])
     study = optuna.load_study(study_name=task["name"], storage=task["storage"], sampler=sampler)

@@ -37,6 +37,7 @@ END_TIMEOUT_S = 120
 
 def main() -> None:
     asked = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, and so ends whatever was started
     if asked.into is not None:
         _measure_here(asked.rows[0], asked.rounds, asked.into, quick=asked.quick)
         return
@@ -109,7 +110,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _measure_here(number: int, rounds: int | None, into: Path, *, quick: bool) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, and so ends the processes of the row
     module = importlib.import_module(f"benchmarks.{ROWS[number]}")
     try:
         row = module.measure(rounds or (1 if quick else module.ROUNDS), quick=quick)
