@@ -195,9 +195,12 @@ def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialE
     if not attempts.end(connection, study.attempt_id, state, end_reason=reason, error=error):
         raise _stale(study.attempt_id)
     spec = specs.of(study)
-    used = study.n_attempts + 1
-    if reason is TrialEnd.RELEASED or (reason in RETRIED and used < spec.limits.max_attempts):
-        trials.wait_again(connection, study.id, study.trial_id, used_attempt=reason is not TrialEnd.RELEASED)
+    # a lost ask used up nothing: nobody has trained; the attempt is locked, so the trial cannot be started any more
+    is_free = reason is TrialEnd.RELEASED or (
+        reason is TrialEnd.LOST and trials.by_id(connection, study.trial_id).state == TrialState.WAITING
+    )
+    if is_free or (reason in RETRIED and study.n_attempts + 1 < spec.limits.max_attempts):
+        trials.wait_again(connection, study.id, study.trial_id, used_attempt=not is_free)
         settle(connection, studies.get(connection, study.id), spec)
         return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
     fail_live(connection, study, reason, error)

@@ -24,7 +24,7 @@ from tuner.domain.states import AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, queue, studies, trials
-from tuner.store.database import transaction
+from tuner.store.database import TRANSIENT, transaction
 from tuner.wire import ClaimedAttempt
 
 log = structlog.get_logger()
@@ -77,12 +77,14 @@ def claim(
         with transaction(engine) as connection:
             study = queue.next_study(connection, claimant, is_another=bool(held))
             if study is not None:
-                held.append(_hold(connection, study, claimant))
+                one = _hold(connection, study, claimant, is_another=bool(held))
+                if one is not None:  # otherwise the same request was given one while we waited for the lock
+                    held.append(one)
                 continue
             why = queue.why_none(connection, claimant)
             if study_id is not None:
                 studies.get(connection, study_id)  # so that a loop does not wait for a study that is not there
-            if why.has_left:
+            if why.has_left and not held:
                 return None
             if why.held and not held:
                 held = [_held_before(connection, attempt_id) for attempt_id in why.held]
@@ -105,32 +107,53 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
     )
 
 
-def _hold(connection: Connection, study: Any, claimant: queue.Claimant) -> Held:
+def _hold(connection: Connection, study: Any, claimant: queue.Claimant, *, is_another: bool) -> Held | None:
     """Takes a waiting trial, or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
     waiting = trials.first_free(connection, study.id) if has_waiting(study) else None
-    terms = queue.Terms(claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours)
+    terms = queue.Terms(
+        claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours, is_another=is_another
+    )
     if waiting is None:
-        attempt_id, trial_id = queue.hold_next(connection, study, terms)
-        return Held(attempt_id, trial_id, study.n_created, study, {}, is_running=False)
+        made = queue.hold_next(connection, study, terms)
+        return None if made is None else Held(*made, study.n_created, study, {}, is_running=False)
     attempt_id = queue.hold_waiting(connection, study, waiting.id, terms)
+    if attempt_id is None:
+        return None
     return Held(attempt_id, waiting.id, waiting.number, study, json.loads(waiting.params), is_running=False)
 
 
 def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
-    """Starts the trial, with sampled parameters unless it has some; None if the attempt is live no more."""
+    """Starts the trial, with sampled parameters unless it has some; None if the attempt is live no more.
+
+    A database that does not answer fails no trial: the same request asks again.
+    """
     try:
         with transaction(engine) as connection:
             if held.is_running:
                 params: dict[str, Any] | None = held.params
             elif held.params:
-                params = held.params if trials.resume(connection, held.trial_id) else None
+                params = held.params if trials.resume(connection, held.attempt_id) else None
             else:
                 params = _sample(connection, held)
+    except TRANSIENT:
+        raise
     except Exception:
         _fail_unsampled(engine, held.attempt_id, traceback.format_exc())
         return None
-    return None if params is None else _answer(held, specs.of(held.study), params)
+    if params is not None:
+        return _answer(held, specs.of(held.study), params)
+    return _started_elsewhere(engine, held.attempt_id)
+
+
+def _started_elsewhere(engine: Engine, attempt_id: uuid.UUID) -> ClaimedAttempt | None:
+    """The answer where the same request, sent twice, has started the trial already; None if the attempt is over."""
+    with transaction(engine) as connection:
+        attempt = attempts.with_trial(connection, attempt_id)
+        if attempt is None or attempt.state != AttemptState.RUNNING or attempt.trial_state != TrialState.RUNNING:
+            return None
+        held = _held_before(connection, attempt_id)
+    return _answer(held, specs.of(held.study), held.params)
 
 
 def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
@@ -144,7 +167,7 @@ def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
         return None
     started = trials.set_sampled(
         connection,
-        held.trial_id,
+        held.attempt_id,
         params=asked.params,
         distributions=asked.distributions,
         system_attrs=asked.system_attrs,

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 SESSION = {
     "timezone": "UTC",
@@ -18,6 +20,10 @@ SESSION = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
+
+
+# what may be gone when the same is tried again; other errors of the database are faults of ours
+TRANSIENT = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 class DatabaseUrlError(ValueError):

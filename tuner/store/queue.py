@@ -77,7 +77,8 @@ _HOLD_NEXT = Prepared(
     "claim_hold_next",
     f"""
     with trial as (
-        insert into tuner.trials (study_id, number, state) values (:study_id, :number, 'waiting') returning id
+        insert into tuner.trials (study_id, number, state)
+        select :study_id, :number, 'waiting' where :is_another or not ({_BEFORE}) returning id
     ), attempt as (
         insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
         select :attempt_id, id, 1, 'running', :worker_id, :request_id, :lease_s,
@@ -88,7 +89,7 @@ _HOLD_NEXT = Prepared(
             n_created = n_created + 1, n_live = n_live + 1, state = 'running',
             started_at = coalesce(started_at, now()),
             deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
-        where id = :study_id
+        where id = :study_id and exists (select 1 from trial)
     )
     select id, {UNHURRIED} from trial
     """,  # noqa: S608 - a constant of ours
@@ -99,22 +100,26 @@ _HOLD_NEXT = Prepared(
     request_id="text",
     lease_s="double precision",
     hours="double precision",
+    is_another="boolean",
 )
 
 _HOLD_WAITING = Prepared(
     "claim_hold_waiting",
-    """
+    f"""
     with attempt as (
         insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
         select :attempt_id, :trial_id, coalesce(max(number), 0) + 1, 'running', :worker_id, :request_id, :lease_s,
                clock_timestamp() + make_interval(secs => :lease_s)
         from tuner.attempts where trial_id = :trial_id
+        having :is_another or not ({_BEFORE})
+        returning id
     )
     update tuner.studies set
         n_live = n_live + 1, state = 'running', started_at = coalesce(started_at, now()),
         deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
-    where id = :study_id
-    """,
+    where id = :study_id and exists (select 1 from attempt)
+    returning {UNHURRIED}
+    """,  # noqa: S608 - constants of ours
     study_id="bigint",
     trial_id="bigint",
     attempt_id="uuid",
@@ -122,6 +127,7 @@ _HOLD_WAITING = Prepared(
     request_id="text",
     lease_s="double precision",
     hours="double precision",
+    is_another="boolean",
 )
 
 
@@ -137,12 +143,16 @@ class Claimant:
 
 @dataclass(frozen=True)
 class Terms:
-    """Of a new attempt: whose it is, for how long without a word, and how many hours its study has in all."""
+    """Of a new attempt: whose it is, for how long without a word, how many hours its study has in all.
+
+    `is_another`: the request holds attempts that it was given just now; otherwise it must hold none.
+    """
 
     worker_id: str
     request_id: str
     lease_s: float
     hours: float | None
+    is_another: bool
 
 
 def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
@@ -169,16 +179,19 @@ def why_none(connection: Connection, claimant: Claimant) -> Row[Any]:
     return _WHY_NONE.run(connection, asdict(claimant)).one()
 
 
-def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int]:
-    """Makes the study's next trial with its first attempt, counted; the study is locked. Gives both ids."""
+def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int] | None:
+    """Makes the study's next trial with its first attempt, counted; the study is locked.
+
+    Gives the ids of attempt and trial, or None where the same request was given one while this one waited for the lock.
+    """
     attempt_id = uuid.uuid4()
     values = {"study_id": study.id, "number": study.n_created, "attempt_id": attempt_id, **asdict(terms)}
-    return attempt_id, int(_HOLD_NEXT.run(connection, values).scalar_one())
+    made = _HOLD_NEXT.run(connection, values).one_or_none()
+    return None if made is None else (attempt_id, int(made.id))
 
 
-def hold_waiting(connection: Connection, study: Row[Any], trial_id: int, terms: Terms) -> uuid.UUID:
-    """Gives a waiting trial its next attempt, counted; the study is locked."""
+def hold_waiting(connection: Connection, study: Row[Any], trial_id: int, terms: Terms) -> uuid.UUID | None:
+    """Gives a waiting trial its next attempt, counted; the study is locked. None as in `hold_next`."""
     attempt_id = uuid.uuid4()
     values = {"study_id": study.id, "trial_id": trial_id, "attempt_id": attempt_id, **asdict(terms)}
-    _HOLD_WAITING.run(connection, values)
-    return attempt_id
+    return attempt_id if _HOLD_WAITING.run(connection, values).rowcount == 1 else None

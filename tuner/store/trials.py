@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -44,17 +45,17 @@ def free(connection: Connection, study_id: int) -> list[TrialRow]:
 
 def set_sampled(
     connection: Connection,
-    trial_id: int,
+    attempt_id: uuid.UUID,
     *,
     params: Mapping[str, Any],
     distributions: Mapping[str, Any],
     system_attrs: Mapping[str, Any],
 ) -> bool:
-    """Writes what the sampler gave and starts the trial; False if its attempt was lost meanwhile."""
+    """Writes what the sampler gave and starts the attempt's trial; False if the attempt was lost meanwhile."""
     written = _SET_SAMPLED.run(
         connection,
         {
-            "trial_id": trial_id,
+            "attempt_id": attempt_id,
             "params": json.dumps(params),
             "distributions": json.dumps(distributions),
             "system_attrs": json.dumps(system_attrs),
@@ -63,20 +64,39 @@ def set_sampled(
     return written.rowcount == 1
 
 
+# The attempt is locked first: whether it lives must be judged on its newest row, and whoever ends it locks it first, too.
+# Its lease starts anew, since a sampler may have taken longer than a third of it.
+_LIVE = """
+    with live as (
+        update tuner.attempts set lease_until = clock_timestamp() + make_interval(secs => lease_s)
+        where id = :attempt_id and state = 'running' returning trial_id
+    )
+"""
+
 _SET_SAMPLED = Prepared(
     "trial_set_sampled",
     f"""
-    update tuner.trials set
+    {_LIVE}
+    update tuner.trials t set
         params = :params, distributions = :distributions, system_attrs = :system_attrs,
         state = 'running', started_at = coalesce(started_at, now())
-    where id = :trial_id and state = 'waiting'
-        and exists (select 1 from tuner.attempts where trial_id = :trial_id and state = 'running')
+    from live where t.id = live.trial_id and t.state = 'waiting'
     returning {UNHURRIED}
-    """,  # noqa: S608 - a constant of ours
-    trial_id="bigint",
+    """,  # noqa: S608 - constants of ours
+    attempt_id="uuid",
     params="text",
     distributions="text",
     system_attrs="text",
+)
+
+_RESUME = Prepared(
+    "trial_resume",
+    f"""
+    {_LIVE}
+    update tuner.trials t set state = 'running'
+    from live where t.id = live.trial_id and t.state = 'waiting'
+    """,  # noqa: S608 - constants of ours
+    attempt_id="uuid",
 )
 
 
@@ -104,14 +124,9 @@ def set_past(
         connection.execute(insert(reports), rows)
 
 
-def resume(connection: Connection, trial_id: int) -> bool:
-    """Starts a trial again that has its parameters from an earlier attempt; False if its attempt was lost meanwhile."""
-    written = connection.execute(
-        update(trials)
-        .where(trials.c.id == trial_id, trials.c.state == "waiting", _held)
-        .values(state=TrialState.RUNNING)
-    )
-    return written.rowcount == 1
+def resume(connection: Connection, attempt_id: uuid.UUID) -> bool:
+    """Starts a trial again that has its parameters from an earlier attempt; False if this one was lost meanwhile."""
+    return _RESUME.run(connection, {"attempt_id": attempt_id}).rowcount == 1
 
 
 def wait_again(connection: Connection, study_id: int, trial_id: int, *, used_attempt: bool) -> None:
