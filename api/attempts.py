@@ -25,7 +25,7 @@ router = APIRouter(tags=["workers"])
 
 
 @router.post("/claims", summary="Claim trials to run")
-async def claim(body: ClaimBody, engine: EngineDep, bell: BellDep) -> Claims:
+async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: BellDep) -> Claims:
     """Answers at once if there is work, and otherwise waits up to `wait_s` seconds for some.
 
     The waiting holds no thread and no connection.
@@ -33,6 +33,8 @@ async def claim(body: ClaimBody, engine: EngineDep, bell: BellDep) -> Claims:
     deadline = asyncio.get_running_loop().time() + body.wait_s
     while True:
         rung = bell.next
+        if await request.is_disconnected():
+            return Claims(attempts=[])  # nobody is there to run what would be claimed
         held = await run_in_threadpool(
             claims.claim,
             engine,

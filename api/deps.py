@@ -58,7 +58,7 @@ def _bell(request: Request) -> Bell:
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]
-ConnectionDep = Annotated[Connection, Depends(_connection)]
+ConnectionDep = Annotated[Connection, Depends(_connection, scope="function")]  # given back before the answer is sent
 SettingsDep = Annotated[Settings, Depends(_settings)]
 BellDep = Annotated[Bell, Depends(_bell)]
 

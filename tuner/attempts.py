@@ -48,9 +48,18 @@ def report(engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody]) ->
         attempts.add_reports(connection, rows)
     if not any(row["pruner_step"] is not None for row in rows) or spec.pruner.name == "none":
         return Decision(decision="continue", lease_s=attempt.lease_s)
-    with transaction(engine) as connection:
-        pruned = prune.should_prune(connection, attempt.study_id, attempt.trial_id)
+    pruned = _is_pruned(engine, attempt)
     return Decision(decision="prune" if pruned else "continue", lease_s=attempt.lease_s)
+
+
+def _is_pruned(engine: Engine, attempt: Any) -> bool:
+    """The pruner's word; the reports are stored already, so a pruner that fails prunes nothing and refuses nothing."""
+    try:
+        with transaction(engine) as connection:
+            return prune.should_prune(connection, attempt.study_id, attempt.trial_id)
+    except Exception:
+        log.exception("the pruner failed", study=attempt.study_id, trial_id=attempt.trial_id)
+        return False
 
 
 def _row(spec: StudySpec, attempt_id: uuid.UUID, trial_id: int, sent: ReportBody) -> dict[str, Any]:

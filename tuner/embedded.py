@@ -219,7 +219,11 @@ def _end_leftover(cluster: Path) -> None:
     pid_file = cluster / "postmaster.pid"
     if not pid_file.exists():
         return
-    pid = int(pid_file.read_text().splitlines()[0])
+    first = pid_file.read_text().partition("\n")[0]
+    if not first.isdecimal():  # cut short by a full disk
+        pid_file.unlink()
+        return
+    pid = int(first)
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -229,6 +233,8 @@ def _end_leftover(cluster: Path) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while pid_file.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
+        if pid_file.exists() and Path(f"/proc/{pid}").exists():
+            raise EmbeddedPostgresError(f"PostgreSQL {pid} still serves {cluster} and does not stop: end it by hand")
     pid_file.unlink(missing_ok=True)
 
 

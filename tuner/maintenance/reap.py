@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import structlog
 from sqlalchemy import Engine
 
 from tuner import specs
@@ -13,6 +16,11 @@ from tuner.store import attempts, studies
 from tuner.store.database import transaction
 
 BATCH = 200
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,22 @@ def run_once(engine: Engine) -> Counts:
         expired = attempts.expired(connection, BATCH)
         late = studies.past_deadline(connection)
     for study_id in late:
-        with transaction(engine) as connection:
-            study = studies.lock(connection, study_id)
-            settle(connection, study, specs.of(study))
-    return Counts(expired=sum(expire(engine, attempt_id) for attempt_id in expired), out_of_hours=len(late))
+        _guarded(_settle, engine, study_id)
+    return Counts(
+        expired=sum(bool(_guarded(expire, engine, attempt_id)) for attempt_id in expired), out_of_hours=len(late)
+    )
+
+
+def _settle(engine: Engine, study_id: int) -> None:
+    with transaction(engine) as connection:
+        study = studies.lock(connection, study_id)
+        settle(connection, study, specs.of(study))
+
+
+def _guarded(step: Callable[[Engine, Row], Result], engine: Engine, row_id: Row) -> Result | None:
+    """One row's step; a row that fails holds up no other, and is tried again in the next round."""
+    try:
+        return step(engine, row_id)
+    except Exception:
+        log.exception("not reaped", row=str(row_id))
+        return None

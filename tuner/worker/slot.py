@@ -94,13 +94,13 @@ class Slot:
     def _serve(self, attempt: ClaimedAttempt) -> None:
         log.info("trial starts", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
         folder = self._scratch / str(attempt.attempt_id)
-        folder.mkdir()
         watch = _Watch(attempt)
         outbox = Outbox(self._client, attempt.attempt_id)
         child = self._warm_child()
-        child.take_log()
-        child.send(Run(attempt=attempt, folder=str(folder)))
         try:
+            folder.mkdir()
+            child.take_log()
+            child.send(Run(attempt=attempt, folder=str(folder)))
             self._hand_in(attempt, self._follow(attempt, child, watch, outbox), child, folder, outbox)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
