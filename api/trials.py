@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse, RedirectResponse
 
-from api.deps import ConnectionDep, Cursor, Limit, SettingsDep
+from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
 from api.studies import StudyId
 from tuner import uploads, views
 from tuner.domain.states import TrialState
-from tuner.tracking import links
+from tuner.store.database import transaction
+from tuner.tracking import draw, links
 from tuner.wire import ArtifactList, ReportList, TrialDetail, TrialPage
 
 router = APIRouter(prefix="/studies/{study_id}/trials", tags=["trials"])
@@ -59,6 +60,13 @@ def artifact(
 ) -> FileResponse:
     file: FilePath = uploads.find(connection, settings.artifacts, study_id, number, path)
     return FileResponse(file, media_type="application/octet-stream", filename=file.name)
+
+
+@router.post("/{number}/figures", status_code=202, summary="Draw a trial's figures next")
+def figures(study_id: StudyId, number: Number, engine: EngineDep) -> None:
+    """Puts them to the front of the queue; seconds later they lie beside the run's artifacts in MLflow."""
+    with transaction(engine) as connection:
+        draw.request(connection, views.trial_id(connection, study_id, number))
 
 
 @router.get("/{number}/mlflow", status_code=302, response_class=RedirectResponse, summary="The trial in MLflow")

@@ -50,7 +50,10 @@ def _wait_for_tracking(client: Client, study_id: int) -> None:
 
 
 def _show_result(client: Client, study: StudyOut) -> None:
-    best = client.best(study.id)[0]
+    found = client.best(study.id)
+    if not found:
+        raise ClientError(f"no trial is complete: `tuner trials {study.id}` tells why each ended", status=1)
+    best = found[0]
     columns = [(f"best (trial {best.number})", best)]
     first = client.trial(study.id, 0)
     if first.metrics is not None:

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         return self.data.absolute() / "mlflow-artifacts"
 
 
-def child_environment(**changes: str) -> dict[str, str]:
-    """Our own environment for a process that we start, with changes."""
-    return {**os.environ, **changes}
+def child_environment(*without: str, **changes: str) -> dict[str, str]:
+    """Our own environment for a process that we start, with changes, and without what it must not know."""
+    kept = (
+        {name: value for name, value in os.environ.items() if not name.startswith(without)} if without else os.environ
+    )
+    return {**kept, **changes}

@@ -62,7 +62,7 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
-                env=_environment(self.settings),
+                env=_worker_environment(self.settings) if name == "worker" else _environment(self.settings),
                 start_new_session=True,
             )
 
@@ -120,6 +120,17 @@ def _environment(settings: Settings) -> dict[str, str]:
         TUNER_DATABASE_URL=settings.database_url,
         TUNER_HOST=settings.host,
         TUNER_PORT=str(settings.port),
+        TUNER_URL=settings.base_url,
+    )
+
+
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    """A worker knows where the control plane is and its own key: neither the database nor the admin key."""
+    return child_environment(
+        "TUNER_DATABASE_URL",
+        "TUNER_ADMIN_KEY",
+        "TUNER_KEY",
+        TUNER_DATA=str(settings.data.absolute()),
         TUNER_URL=settings.base_url,
     )
 

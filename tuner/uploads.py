@@ -26,6 +26,7 @@ from tuner.wire import ArtifactOut
 
 MAX_FILES = 1_000
 MAX_PATH = 400
+MAX_PART = 255  # bytes of one name, as file systems have it
 
 
 async def receive(
@@ -103,7 +104,7 @@ def _unpack(spool: object, draft: Path, limit_bytes: int) -> list[dict[str, obje
                         digest.update(chunk)
                         file.write(chunk)
                 rows.append({"path": member.name, "size_bytes": member.size, "sha256": digest.hexdigest()})
-    except (tarfile.TarError, ValueError, OSError) as error:  # what a tar made by hand can provoke
+    except (tarfile.TarError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise InvalidError([FieldError("", f"not a tar file: {error}")]) from None
     if not rows:
         raise InvalidError([FieldError("", "the tar has no files in it")])
@@ -119,6 +120,7 @@ def _check_member(member: tarfile.TarInfo, before: int) -> None:
         and not path.is_absolute()
         and ".." not in path.parts
         and str(path) == member.name
+        and all(len(os.fsencode(part)) <= MAX_PART for part in path.parts)
     )
     if not plain or "\0" in member.name or "\\" in member.name or len(os.fsencode(member.name)) > MAX_PATH:
         detail = f"{member.name[:100]!r} is not a plain file under a relative path: leave it out"

@@ -195,6 +195,15 @@ def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
     return TrialDetail(**shown.model_dump(), distributions=json.loads(row.distributions), attempts=held)
 
 
+def trial_id(connection: Connection, study_id: int, number: int) -> int:
+    """The id of a trial's row.
+
+    Raises:
+        NotFoundError: there is no such trial.
+    """
+    return int(trials.get(connection, study_id, number).id)
+
+
 def best(connection: Connection, study_id: int) -> list[TrialOut]:
     """The best trial, or for several objectives the Pareto front; empty before any trial is complete."""
     row = _with_spec(connection, study_id)

@@ -35,7 +35,6 @@ def main() -> None:
 
     while True:
         run = inbox.get()
-        decision.clear()
         _send(pipe, training.run_trial(run, device, tell))
 
 
@@ -75,6 +74,7 @@ def _listen(inbox: queue.SimpleQueue[Run], decision: Decision) -> None:
         if isinstance(message, Decide):
             decision.wanted = message.decision
         else:
+            decision.clear()  # here, where messages are read in order: what comes after is meant for this run
             inbox.put(message)
     os._exit(0)  # the agent is gone: nobody wants the rest
 

@@ -30,7 +30,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=child_environment(PYTHONUNBUFFERED="1", **device.environment),
+            env=child_environment("TUNER_", PYTHONUNBUFFERED="1", **device.environment),
             start_new_session=True,  # Ctrl-C is for the agent, which ends the child in its own way
         )
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()

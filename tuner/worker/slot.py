@@ -48,22 +48,22 @@ class Slot:
         self._scratch = scratch
         self._draining = threading.Event()
         self._child: Child | None = None
+        self._is_training = False
         self.thread = threading.Thread(target=self._run, name=f"slot-{device.name}", daemon=True)
 
     def drain(self) -> None:
         self._draining.set()
 
-    @property
-    def child_pid(self) -> int | None:
-        child = self._child
-        return None if child is None else child.pid
-
     def _run(self) -> None:
         try:
             while not self._draining.is_set():
-                self._warm_child()
-                for attempt in self._claim():
-                    self._serve(attempt)
+                try:
+                    self._warm_child()
+                    for attempt in self._claim():
+                        self._serve(attempt)
+                except Exception:
+                    log.exception("slot failed")  # no space for a folder, no process to be had: both may pass
+                    self._draining.wait(RETRY_S)
         finally:
             if self._child is not None:
                 self._child.stop()
@@ -101,6 +101,7 @@ class Slot:
             folder.mkdir()
             child.take_log()
             child.send(Run(attempt=attempt, folder=str(folder)))
+            self._is_training = True
             self._hand_in(attempt, self._follow(attempt, child, watch, outbox), child, folder, outbox)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
@@ -148,9 +149,12 @@ class Slot:
             outbox.add(message)
             return self._over_limit(watch, child)
         if message is None:
-            self._child = None
+            self._child, self._is_training = None, False
             return FailBody(reason="child-died", error=f"{child.describe_death()}\n{child.take_log()[-10_000:]}")
-        return None if isinstance(message, Ready) else message
+        if isinstance(message, Ready):
+            return None
+        self._is_training = False
+        return message
 
     def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> None:
         """Sends reports or a heartbeat and obeys the answer; without one, training goes on."""
@@ -172,8 +176,9 @@ class Slot:
 
     def _stop_training(self, child: Child) -> None:
         """Lets a healthy child come to its next report and stay warm; replaces one that does not."""
-        if self._child is None:
+        if self._child is None or not self._is_training:
             return
+        self._is_training = False
         child.send(Decide(decision="stop"))
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline_s:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine, text
 
 from tests.studying import external
 
@@ -169,6 +170,15 @@ def test_a_second_upload_replaces_the_first(http: httpx.Client, attempt_id: str)
 )
 def test_a_claim_of_a_study_that_is_not_there_is_refused(http: httpx.Client, study_id: Any, status: int) -> None:
     assert http.post("/claims", json=claim_body(study_id=study_id, wait_s=20)).status_code == status
+
+
+def test_figures_are_drawn_on_demand(http: httpx.Client, engine: Engine, attempt_id: str) -> None:
+    assert attempt_id
+    assert http.post("/studies/1/trials/0/figures").status_code == 202
+    assert http.post("/studies/1/trials/9/figures").status_code == 404
+    with engine.begin() as connection:
+        asked = text("select figures_at = '1970-01-01 00:00:00+00' from tuner.trials")
+        assert connection.execute(asked).scalar_one()
 
 
 def test_nul_is_refused_everywhere(http: httpx.Client) -> None:

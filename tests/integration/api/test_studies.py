@@ -262,3 +262,5 @@ def test_the_openapi_document_describes_every_operation(http: httpx.Client) -> N
     assert len(operations) > 20
     assert all(operation["summary"] and operation["responses"] for operation in operations)
     assert "4XX" in operations[0]["responses"]
+    assert document["security"] == [{"key": []}]
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
