@@ -87,7 +87,13 @@ def test_a_trial_that_diverges_fails_as_non_finite_and_the_study_goes_on(client:
 
 @pytest.mark.parametrize(("limit", "reason"), [("trial_minutes", "timeout"), ("no_progress_minutes", "no-progress")])
 def test_a_trial_over_its_limit_of_time_fails(client: Client, limit: str, reason: str) -> None:
-    spec = digits(fixed={"epochs": 5000}, budget={"trials": 1}, limits={limit: 0.0002, "lease_s": 5})
+    slow = {
+        "epochs": 5000,
+        "width": 1024,
+        "depth": 4,
+        "batch_size": 16,
+    }  # an epoch takes longer than the limit anywhere
+    spec = digits(fixed=slow, budget={"trials": 1}, limits={limit: 0.0005, "lease_s": 5})
 
     study = ended(client, client.submit(spec).id)
 

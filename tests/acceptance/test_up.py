@@ -84,12 +84,34 @@ def started(tmp_path: Path) -> Iterator[Started]:
 def test_up_ends_everything_that_it_started(started: Started, number: signal.Signals) -> None:
     process = started.run("up")
     until(started.is_ready, "it is ready", 60)
-    assert len(started.left_over()) > 4
+    family = psutil.Process(process.pid).children(recursive=True)
+    commands = " ".join(" ".join(each.cmdline()) for each in family)
+    for name in ("postgres", "tuner.cli server", "tuner.cli maintenance", "tuner.cli worker", "tuner.worker.child"):
+        assert name in commands
 
     process.send_signal(number)
 
     assert process.wait(40) == 0
     assert started.left_over() == []
+    assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_workers_and_their_children_know_neither_the_database_nor_the_admin_key(started: Started) -> None:
+    process = started.run("up")
+    until(started.is_ready, "it is ready", 60)
+
+    family = psutil.Process(process.pid).children(recursive=True)
+    known = {}
+    for each in family:
+        command = " ".join(each.cmdline())
+        if "-m tuner.cli worker" in command or "-m tuner.worker.child" in command:
+            known[command] = each.environ()
+
+    assert len(known) == 2
+    for environment in known.values():
+        assert not {"TUNER_DATABASE_URL", "TUNER_ADMIN_KEY"} & set(environment)
+    process.terminate()
+    assert process.wait(40) == 0
 
 
 def test_a_killed_up_takes_its_processes_along_and_starts_again_with_its_data(started: Started) -> None:
