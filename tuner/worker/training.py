@@ -24,6 +24,7 @@ from tuner.wire import ClaimedAttempt
 from tuner.worker.messages import Done, Failed, Outcome, Run, Stopped
 
 FATAL_MARKS = ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "device-side assert")
+NO_MEMORY_MARK = "can't allocate memory"  # torch's allocator on the CPU raises a bare RuntimeError
 
 Tell = Callable[[int, int, Mapping[str, float]], None]
 """`tell(fold, step, metrics)` sends a report, and raises if the trial should end."""
@@ -63,6 +64,8 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
         return Failed(reason="out-of-memory", error=traceback.format_exc(), broken=True)
     except Exception as error:
         text = traceback.format_exc()
+        if NO_MEMORY_MARK in str(error):
+            return Failed(reason="out-of-memory", error=text, broken=True)
         if any(mark in str(error) for mark in FATAL_MARKS):
             return Failed(reason="device-fatal", error=text, broken=True)
         return Failed(reason="trainer-error", error=text)
