@@ -81,16 +81,16 @@ def test_a_child_without_memory_is_replaced_and_says_why(client: Client, slot: S
     warm_up = submit(client, budget={"trials": 1})
     until(ends(client, warm_up), "the child is warm")
     pid = pid_of_child(slot)
-    ceiling = psutil.Process(pid).memory_info().vms
+    ceiling = psutil.Process(pid).memory_info().vms + 64 * 2**20
     resource.prlimit(pid, resource.RLIMIT_AS, (ceiling, ceiling))
-    wide = {"epochs": 2, "width": 1024, "depth": 4, "batch_size": 1024}
+    wide = {"epochs": 1, "width": 4096, "depth": 4, "batch_size": 1024}
 
     study = submit(client, dataset="digits", fixed=wide, budget={"trials": 1})
-    after = submit(client, dataset="digits", fixed=wide, budget={"trials": 1})
+    after = submit(client, budget={"trials": 1})
 
     until(ends(client, after), "the next study ends")
     failed = client.trial(study.id, 0)
-    assert (failed.state, failed.end_reason) == ("failed", "out-of-memory")
+    assert (failed.state, failed.end_reason) == ("failed", "out-of-memory"), failed.error
     assert failed.error is not None
     assert "memory" in failed.error
     assert client.trial(after.id, 0).state == "complete"
