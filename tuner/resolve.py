@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 
 from trainers import catalog
 from trainers.data import split
-from trainers.data.builtin import BUILTIN, DatasetInfo
+from trainers.data.builtin import BUILTIN
+from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
 from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.search import Nsga3Spec, PatientSpec
