@@ -238,6 +238,8 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
             test=evaluation.test,
             folds=evaluation.folds,
             repeats=evaluation.repeats,
+            class_counts=dataset.class_counts,
+            parts=dataset.parts,
         )
     except ValueError as error:
         raise InvalidError([FieldError("/evaluation", str(error))]) from None

@@ -90,8 +90,8 @@ def test_reports_are_stored_and_answered_with_the_lease(http: httpx.Client, atte
     assert stored[0]["metrics"] == {"y": 0.5}
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"x"', "null"])
-def test_numbers_are_finite(http: httpx.Client, attempt_id: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"x"', '"1"', "true", "null"])
+def test_metrics_are_finite_numbers(http: httpx.Client, attempt_id: str, value: str) -> None:
     for path, body in (
         ("reports", f'{{"reports": [{{"step": 1, "metrics": {{"y": {value}}}}}]}}'),
         ("complete", f'{{"metrics": {{"y": {value}}}}}'),
