@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench gpu-check compose-secrets compose-check clean
+.PHONY: help install demo test check format bench pictures gpu-check compose-secrets compose-check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ gpu-check: $(VENV)/.installed-test  ## the tests that need a GPU, and on which c
 
 bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
 	@$(BIN)/python -m benchmarks.run
+
+pictures: $(VENV)/.installed-test  ## the README's pictures anew, from a real study; needs Chromium
+	@$(BIN)/python docs/pictures/make.py
 
 compose-secrets: secrets/tuner_worker_key  ## random keys and a database password for docker-compose.yml, in secrets/
 
