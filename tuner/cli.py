@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usag
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -58,6 +59,8 @@ def _explain(error: Exception) -> NoReturn:
         "SpecFileError",
         "DatabaseUrlError",
     )
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        _fail(f"{error.filename or 'the disk'}: {error.strerror}; make room or mend it, or point TUNER_DATA elsewhere")
     if type(error).__module__.startswith("sqlalchemy."):
         _fail(f"the database cannot be used ({str(error).splitlines()[0]}): mend its address, or start it")
     if type(error).__name__ not in expected and not isinstance(error, TunerError):
@@ -136,7 +139,10 @@ def demo(
 
 
 @app.command()
-def server(with_parent: WithParent = False) -> None:
+def server(
+    with_parent: WithParent = False,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True, help="An inherited socket that listens.")] = None,
+) -> None:
     """Run the control plane alone; needs TUNER_DATABASE_URL."""
     from tuner import logs, server
 
@@ -145,7 +151,7 @@ def server(with_parent: WithParent = False) -> None:
     if settings.database_url is None:
         _fail("set TUNER_DATABASE_URL to a PostgreSQL, or use `tuner up`, which brings its own")
     logs.configure("server")
-    server.run(settings)
+    server.run(settings, listen_fd)
 
 
 @app.command()

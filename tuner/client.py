@@ -272,6 +272,10 @@ def _given(**params: str | None) -> dict[str, str]:
 
 
 def _refusal(response: httpx.Response) -> ClientError:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        origin = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
+        text = f"{origin} does not know this key: use the admin.key in its data folder, as TUNER_KEY or by TUNER_DATA"
+        return ClientError(text, status=response.status_code, type_="unauthenticated")
     try:
         problem = response.json()
         fields = [f"{each['pointer'] or '/'}: {each['detail']}" for each in problem.get("errors", [])]

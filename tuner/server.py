@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 
 from api.app import create_app
@@ -16,8 +18,12 @@ class InsecureError(Exception):
     """The control plane would be open to strangers; the text says what to do."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, listen_fd: int | None = None) -> None:
     """Serves until a signal says to stop.
+
+    Args:
+        settings: with the database's address.
+        listen_fd: a socket that listens already, inherited; None: `host` and `port` of the settings.
 
     Raises:
         InsecureError: a key given is too short to protect anything.
@@ -39,7 +45,7 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(None if listen_fd is None else [socket.socket(fileno=listen_fd)])
     engine.dispose()
 
 

@@ -46,11 +46,18 @@ class Settings(BaseSettings):
 
     @cached_property
     def base_url(self) -> str:
-        """The control plane's address without a slash at the end."""
+        """The control plane's address without a slash at the end: as told, or where `tuner up` says that it serves."""
         if self.url is not None:
             return self.url.rstrip("/")
+        if not {"host", "port"} & self.model_fields_set and self.url_file.is_file():
+            return self.url_file.read_text().strip()
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def url_file(self) -> Path:
+        """Where `tuner up` leaves its address while it serves."""
+        return self.data.absolute() / "url"
 
     @property
     def artifacts(self) -> Path:

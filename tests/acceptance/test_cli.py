@@ -97,7 +97,7 @@ def test_a_dry_run_prints_the_whole_study(tuner: Any, spec_file: Path) -> None:
     ("arguments", "environment", "status", "cure"),
     [
         (["best", "no such study"], {}, 1, "tuner studies"),
-        (["studies"], {"TUNER_KEY": "wrong"}, 1, "send a key"),
+        (["studies"], {"TUNER_KEY": "wrong"}, 1, "does not know this key"),
         (["studies"], {"TUNER_URL": "http://127.0.0.1:9"}, 3, "is it running"),
         (["studies"], {"TUNER_DATA": "/nowhere"}, 1, "TUNER_KEY"),
         (["studies"], {"TUNER_PORT": "many"}, 1, "TUNER_PORT"),
