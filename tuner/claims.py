@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from tuner import specs
 from tuner.domain import seeds
 from tuner.domain.spec import StudySpec
-from tuner.domain.states import AttemptState, TrialEnd, TrialState
+from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, queue, studies, trials
@@ -59,7 +59,7 @@ def claim(
 ) -> list[ClaimedAttempt] | None:
     """Gives up to `slots` trials to a worker; the same request again gets the same trials as long as they are live.
 
-    None says that this worker has left and should not wait for more.
+    None says not to wait for more: this worker has left, or the study has ended.
 
     Raises:
         NotFoundError: there is no study of that number.
@@ -82,8 +82,9 @@ def claim(
                     held.append(one)
                 continue
             why = queue.why_none(connection, claimant)
-            if study_id is not None:
-                studies.get(connection, study_id)  # so that a loop does not wait for a study that is not there
+            # a loop does not wait for a study that has ended, or is not there
+            if study_id is not None and studies.get(connection, study_id).state in ENDED and not held:
+                return None
             if why.has_left and not held:
                 return None
             if why.held and not held:

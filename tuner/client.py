@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import stamina
@@ -42,6 +42,9 @@ from tuner.wire import (
     WorkerBody,
     WorkerList,
 )
+
+if TYPE_CHECKING:
+    from tuner.loop import Study
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -105,10 +108,10 @@ class Client:
 
     # ---- studies -------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> StudyOut:
+    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._call("POST", "/studies", StudyOut, json=spec, headers=headers)
+        return self._study("POST", "/studies", json=spec, headers=headers)
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
         return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
@@ -123,15 +126,20 @@ class Client:
             if cursor is None:
                 return
 
-    def study(self, name_or_id: str | int) -> StudyOut:
-        """A study by its number or its whole name."""
+    def study(self, name_or_id: str | int) -> Study:
+        """A study by its number or its whole name; `.trials()` of an external one are there to be run."""
         if isinstance(name_or_id, int) or name_or_id.isdecimal():
-            return self._call("GET", f"/studies/{name_or_id}", StudyOut)
+            return self._study("GET", f"/studies/{name_or_id}")
         for found in self.studies(name=name_or_id):
             if found.name == name_or_id:
-                return found
+                return self._study("GET", f"/studies/{found.id}")
         text = f"there is no study named {name_or_id!r}: `tuner studies` lists those there are"
         raise ClientError(text, status=404, type_="not-found")
+
+    def _study(self, method: str, path: str, **request: Any) -> Study:
+        from tuner.loop import Study  # noqa: PLC0415 - the loop over a study's trials knows the client
+
+        return self._call(method, path, Study, **request).with_client(self)
 
     def cancel(self, study_id: int) -> StudyOut:
         return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
