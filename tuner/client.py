@@ -51,6 +51,7 @@ T = TypeVar("T", bound=BaseModel)
 stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
 
 API = "/api/v1"
+MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({502, 503, 504})
@@ -87,6 +88,7 @@ class Client:
 
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
         self.url = url.rstrip("/")
+        self.key = key
         self._retry_for_s = retry_for_s
         self._http = httpx.Client(
             base_url=self.url,
@@ -182,6 +184,12 @@ class Client:
     def trial(self, study_id: int, number: int) -> TrialDetail:
         return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
 
+    def mlflow_run(self, run_id: str) -> dict[str, Any]:
+        """MLflow's own word on a run: `info`, and `data` with params, tags and each metric's last value."""
+        found = self._send("GET", f"{MLFLOW}/api/2.0/mlflow/runs/get", params={"run_id": run_id}).json()
+        run: dict[str, Any] = found["run"]
+        return run
+
     def reports(self, study_id: int, number: int) -> ReportList:
         return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
 
@@ -247,7 +255,7 @@ class Client:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
-            response = self._http.request(method, API + path, **request)
+            response = self._http.request(method, path if path.startswith(MLFLOW) else API + path, **request)
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"

@@ -178,6 +178,7 @@ class TrialOut(Answer):
 class TrialDetail(TrialOut):
     distributions: dict[str, Any]
     attempts: list[AttemptOut]
+    run_id: str | None = Field(default=None, description="MLflow's; null until MLflow shows the trial.")
 
 
 class TrialPage(Answer):

@@ -52,7 +52,7 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
         devices=[device.name for device in found],
         trainers=trainers,
     )
-    scratch = _scratch()
+    scratch = new_scratch()
     try:
         with Client(url, key) as client:
             threads = [Slot(client, worker_id, device, trainers, scratch) for device in found]
@@ -88,7 +88,7 @@ def _leave(client: Client, worker_id: str) -> None:
         log.warning("cannot say goodbye", error=str(error))
 
 
-def _scratch() -> Path:
+def new_scratch() -> Path:
     """A folder for files on their way, after clearing those of workers that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
