@@ -361,6 +361,7 @@ class TrainerOut(Answer):
 
 class TrainerList(Answer):
     items: list[TrainerOut]
+    broken: dict[str, str] = Field(default={}, description="Installed, and why they cannot be used.")
 
 
 class DatasetOut(Answer):

@@ -44,7 +44,9 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     worker_id = f"{socket.gethostname()[:60]}-{uuid.uuid4().hex[:8]}"
     found = devices.find(slots)
-    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
+    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.trainers().values()]
+    for unusable, reason in catalog.broken().items():
+        log.warning("an installed trainer cannot be used", trainer=unusable, reason=reason)
     body = WorkerBody(
         name=name or socket.gethostname(),
         version=version("tuner"),
