@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner.reporting import report
+    from tuner.sampling.remote import storage
 
-__all__ = ["report"]
+__all__ = ["report", "storage"]
 
-_WHERE = {"report": "tuner.reporting"}
+_WHERE = {"report": "tuner.reporting", "storage": "tuner.sampling.remote"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ Owns retries, and turning problems back into errors that tell the cure. Speaks `
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -226,6 +227,10 @@ class Client:
 
     def release(self, attempt_id: uuid.UUID) -> TrialEnded:
         return self._call("POST", f"/attempts/{attempt_id}/release", TrialEnded)
+
+    def optuna(self, method: str, body: dict[str, Any]) -> Any:
+        """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""
+        return json.loads(self._send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
 
     # ---- the wire ------------------------------------------------------------------------------------------------
 

@@ -108,14 +108,14 @@ def _claim(client: Client, study_id: int, holder: str) -> ClaimedAttempt | None:
     """The next trial, waited for; None once the study has ended."""
     while True:
         body = ClaimBody(request_id=uuid.uuid4().hex, worker_id=holder, study_id=study_id, wait_s=CLAIM_WAIT_S)
-        claimed = _patiently(partial(client.claim, body))
+        claimed = patiently(partial(client.claim, body))
         if claimed:
             return claimed[0]
-        if _patiently(partial(client.study, study_id)).state in ENDED:
+        if patiently(partial(client.study, study_id)).state in ENDED:
             return None
 
 
-def _patiently(call: Callable[[], T]) -> T:
+def patiently(call: Callable[[], T]) -> T:
     """Calls until there is an answer; a refusal is one.
 
     Raises:
@@ -270,7 +270,7 @@ class Trial:
         """
         try:
             if not self._is_lost:
-                return _patiently(call)
+                return patiently(call)
         except ClientError as error:
             if error.type != "stale-attempt":
                 raise

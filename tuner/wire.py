@@ -310,6 +310,14 @@ class TrialEnded(Answer):
     state: str
 
 
+class OptunaCall(Body):
+    """A call of a method of Optuna's storage."""
+
+    holder: Token = Field(description="Of the script's process: it holds the leases of its trials.")
+    request_id: Token = Field(description="Chosen anew for each call; the same when it is sent again.")
+    arguments: Annotated[dict[StrictStr, Any], Field(max_length=10)]
+
+
 # ---- workers and trainers --------------------------------------------------------------------------------------------
 
 
