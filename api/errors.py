@@ -61,6 +61,8 @@ def problem(
 def of_domain(error: errors.TunerError, request_id: str) -> JSONResponse:
     """The answer to an expected refusal."""
     fields = error.errors if isinstance(error, errors.InvalidError) else None
+    if isinstance(error, errors.TooLargeError):
+        fields = [errors.FieldError("", error.detail)]  # the whole body
     return problem(
         type_=error.type,
         title=error.title,
@@ -71,8 +73,20 @@ def of_domain(error: errors.TunerError, request_id: str) -> JSONResponse:
     )
 
 
+def of_unexpected(error: Exception, *, path: str, request_id: str) -> JSONResponse:
+    """The answer to a mistake of ours, in REST, the gate or a mounted app; its traceback goes to the log."""
+    log.error("unexpected error", path=path, request_id=request_id, exc_info=error)
+    return problem(
+        type_="internal",
+        title="The service made a mistake",
+        status=500,
+        detail=f"this should not happen; the server's log tells more under request id {request_id}",
+        request_id=request_id,
+    )
+
+
 def install(app: FastAPI) -> None:
-    """Registers the handlers."""
+    """Registers the handlers; what they do not know passes through to the gate, which ends it as a 500."""
 
     @app.exception_handler(errors.TunerError)
     def domain(request: Request, error: errors.TunerError) -> JSONResponse:
@@ -102,14 +116,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: Exception) -> JSONResponse:
         if not _is_passing(error):
-            return _unexpected(request, error)
+            return of_unexpected(error, path=request.url.path, request_id=request_id(request))
         log.warning("the database does not answer", error=str(error).splitlines()[0], path=request.url.path)
         detail = "the database does not answer just now: try again in a moment"
         return of_domain(errors.UnavailableError(detail), request_id(request))
-
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _unexpected(request, error)
 
 
 def request_id(request: Request) -> str:
@@ -127,17 +137,6 @@ def _is_passing(error: Exception) -> bool:
         or state is None
         or state == LOCK_NOT_AVAILABLE
         or state[:2] in {"08", "53", "57", "40"}
-    )
-
-
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error", path=request.url.path, request_id=request_id(request), exc_info=error)
-    return problem(
-        type_="internal",
-        title="The service made a mistake",
-        status=500,
-        detail=f"this should not happen; the server's log tells more under request id {request_id(request)}",
-        request_id=request_id(request),
     )
 
 

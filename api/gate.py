@@ -66,8 +66,12 @@ class Gate:
         request_id = uuid.uuid4().hex[:16]
         scope["request_id"] = request_id
 
+        has_begun = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -80,10 +84,13 @@ class Gate:
                 receive = await self._checked_body(scope, receive)
         except TunerError as error:
             answer = self._refusal(scope, error, request_id)
-        if answer is not None:
+        try:
+            await (answer or self._app)(scope, receive, send_with_id)
+        except Exception as error:
+            if has_begun:
+                raise  # too late for another answer; uvicorn logs it and closes the connection
+            answer = errors.of_unexpected(error, path=scope["path"], request_id=request_id)
             await answer(scope, receive, send_with_id)
-        else:
-            await self._app(scope, receive, send_with_id)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """The gate's own answer, or None where the app should answer; raises where the key does not do."""

@@ -41,7 +41,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=StudyOut | ResolvedStudy, summary="Submit a study")
+@router.post(
+    "",
+    status_code=201,
+    response_model=StudyOut | ResolvedStudy,
+    summary="Submit a study",
+    responses={200: {"model": ResolvedStudy, "description": "A dry run: the study as it would be stored."}},
+)
 def submit(
     spec: StudySpec,
     engine: EngineDep,

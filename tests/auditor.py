@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +15,8 @@ from sqlalchemy import Connection, Engine, select
 from tuner import specs
 from tuner.domain.spec import metric_key
 from tuner.domain.states import ENDED, FINISHED, StudyEnd, TrialEnd, TrialState
-from tuner.store.tables import attempts, reports, studies, trials
+from tuner.store.tables import artifacts, attempts, idempotency_keys, reports, studies, trials
+from tuner.tracking import content, names
 
 MLFLOW_STATUS = {
     TrialState.WAITING: "SCHEDULED",
@@ -86,8 +90,28 @@ def _keeps(spec: Any, metrics: dict[str, float]) -> bool:
     return True
 
 
+def audit_acknowledged(engine: Engine, acknowledged: Collection[int]) -> None:
+    """Asserts that every study of which a client was told is there, and that a repeated submit made no second one."""
+    with engine.begin() as connection:
+        stored = set(connection.execute(select(studies.c.id)).scalars())
+        keyed = list(connection.execute(select(idempotency_keys.c.study_id)).scalars())
+    assert set(acknowledged) <= stored, "an acknowledged study is there"
+    assert len(keyed) == len(set(keyed)), "a key gave one study"
+
+
+def audit_files(engine: Engine, artifact_root: Path) -> None:
+    """Asserts that the store has every file that it acknowledged, and nothing half uploaded."""
+    root = artifact_root / "attempts"
+    assert not list(root.glob(".*")), "no half upload is left"
+    with engine.begin() as connection:
+        accepted = select(artifacts).join(attempts).where(attempts.c.state == "succeeded")
+        for row in connection.execute(accepted):
+            content = (root / str(row.attempt_id) / row.path).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == row.sha256, f"{row.path} is what was uploaded"
+
+
 def audit_mlflow(engine: Engine, url: str, key: str) -> None:
-    """Asserts that MLflow shows every study once, with every trial's state and every report's metrics once."""
+    """Asserts that MLflow shows every study once, with every trial's state, reports and result once."""
     with (
         engine.begin() as connection,
         httpx.Client(base_url=f"{url}/mlflow", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http,
@@ -100,26 +124,40 @@ def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) ->
     runs = _runs(http, study.experiment_id)
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
     assert len(parents) == 1, "one parent run"
-    prefix = "fold_0/" if specs.of(study).evaluation.rounds > 1 else ""
+    assert (parents[0]["status"] == "RUNNING") == (study.state not in ENDED), "the parent runs while the study does"
     nested = {int(run["tags"]["tuner.trial"]): run for run in runs if run is not parents[0]}
     assert len(nested) == len(runs) - 1, "one run a trial"
+    spec = specs.of(study)
     for trial in connection.execute(select(trials).where(trials.c.study_id == study.id)):
-        if trial.started_at is None:
+        run = nested.get(trial.number)
+        if run is None:
+            assert trial.state in {TrialState.WAITING, TrialState.RUNNING}, f"trial {trial.number} has a run"
             continue
-        run = nested[trial.number]
         assert run["status"] == MLFLOW_STATUS[TrialState(trial.state)], f"trial {trial.number} has its state"
-        stored = connection.execute(select(reports).where(reports.c.trial_id == trial.id, reports.c.fold == 0))
-        expected: dict[str, list[int]] = {}
-        for report in stored:
-            for name in json.loads(report.metrics) if report.step > 0 else ():
-                expected.setdefault(name, []).append(report.step)
-        for name, steps in list(expected.items())[:3]:
-            answer = http.get(
-                "/api/2.0/mlflow/metrics/get-history",
-                params={"run_id": run["run_id"], "metric_key": prefix + name, "max_results": 25_000},
-            )
-            found = [int(point.get("step", 0)) for point in answer.raise_for_status().json().get("metrics", [])]
-            assert sorted(found) == sorted(steps), f"every report of {name} once"
+        expected = _reported(connection, spec, trial)
+        for point in content.final_metrics(spec, trial, step=trial.best_step or 0) if trial.finished_at else ():
+            expected[point["key"]].append((point["step"], point["value"]))
+        # a script of the user's own may log more to its trial's run
+        ours = [name for name in run["metrics"] if name in expected or not spec.is_external]
+        shown = {name: _history(http, run["run_id"], name) for name in ours}
+        assert set(shown) == set(expected), f"trial {trial.number} has the metrics that were reported"
+        for name, points in expected.items():
+            assert sorted(shown[name]) == sorted(points), f"every report of {name} once"
+
+
+def _reported(connection: Connection, spec: Any, trial: Any) -> defaultdict[str, list[tuple[int, float]]]:
+    points = defaultdict(list)
+    for report in connection.execute(select(reports).where(reports.c.trial_id == trial.id)):
+        for metric, value in json.loads(report.metrics).items():
+            name, step = names.curve(metric, fold=report.fold, step=report.step, rounds=spec.evaluation.rounds)
+            points[name].append((step, value))
+    return points
+
+
+def _history(http: httpx.Client, run_id: str, name: str) -> list[tuple[int, float]]:
+    params = {"run_id": run_id, "metric_key": name, "max_results": 25_000}
+    answer = http.get("/api/2.0/mlflow/metrics/get-history", params=params).raise_for_status()
+    return [(int(point.get("step", 0)), float(point["value"])) for point in answer.json().get("metrics", [])]
 
 
 def _runs(http: httpx.Client, experiment_id: str) -> list[dict[str, Any]]:
@@ -130,7 +168,8 @@ def _runs(http: httpx.Client, experiment_id: str) -> list[dict[str, Any]]:
         answer = http.post("/api/2.0/mlflow/runs/search", json=body).raise_for_status().json()
         for run in answer.get("runs", []):
             tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
-            found.append({**run["info"], "tags": tags})
+            metrics = [metric["key"] for metric in run["data"].get("metrics", [])]
+            found.append({**run["info"], "tags": tags, "metrics": metrics})
         token = answer.get("next_page_token", "")
         if not token:
             return found

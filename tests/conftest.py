@@ -9,12 +9,12 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
+from tests.folders import data_folder
 from tuner import embedded, up
 from tuner.client import Client
 from tuner.settings import Settings
@@ -22,12 +22,9 @@ from tuner.store import database, migrate
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a server with one migrated database, `tuner`, that serves as the template."""
-    folder: Path = tmp_path_factory.mktemp("postgres")
-    for part in (folder, folder.parent, folder.parent.parent):
-        part.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get there
-    with embedded.running(folder) as server:
+    with data_folder() as folder, embedded.running(folder) as server:
         engine = database.connect(server.url)
         migrate.upgrade(engine)
         engine.dispose()
@@ -55,11 +52,10 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[up.Service]:
-    folder: Path = tmp_path_factory.mktemp("service")
+def service() -> Iterator[up.Service]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with up.running(Settings(data=folder, port=port), slots=2) as running:
+    with data_folder() as folder, up.running(Settings(data=folder, port=port), slots=2) as running:
         yield running
 
 

@@ -25,7 +25,13 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 
 class TrialPruned(Exception):  # noqa: N818 - Optuna's own word
-    """The pruner ended this trial; raised by `report`."""
+    """The pruner ended this trial; raised by `report`.
+
+    Attributes:
+        curves: set by a trainer that lets it pass: the numbers for figures at the best epoch so far.
+    """
+
+    curves: dict[str, Any] | None = None
 
 
 class TrialStopped(Exception):  # noqa: N818 - beside TrialPruned

@@ -22,7 +22,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from trainers import preprocessing
 from trainers.contract import Dataset, TrainResult
-from trainers.data.builtin import DatasetInfo
+from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")

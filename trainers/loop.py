@@ -21,7 +21,7 @@ from trainers import losses, optimizers, preprocessing, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
-from trainers.contract import NonFiniteError, Objective, Report, Task, TrainResult
+from trainers.contract import NonFiniteError, Objective, Report, Task, TrainResult, TrialPruned
 from trainers.data.on_device import OnDevice
 from trainers.tasks import Problem
 
@@ -65,6 +65,7 @@ def fit(
     (with validation).
 
     Raises:
+        TrialPruned: of `report`, with the curves of the best epoch so far.
         NonFiniteError: in the epoch in which a loss or metric is NaN or infinite.
         ValueError: if the objective is no metric of the task.
     """
@@ -86,10 +87,14 @@ def fit(
         trained = perf_counter()
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
-        report(step, {**metrics, "learning_rate": config.learning_rate * schedule(step * steps - 1), **speed})
         if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
+        try:
+            report(step, {**metrics, "learning_rate": config.learning_rate * schedule(step * steps - 1), **speed})
+        except TrialPruned as pruned:
+            pruned.curves = problem.draw(best.predictions)
+            raise
         if 0 < config.early_stopping_patience <= step - best.step:
             break
     assert best is not None

@@ -234,7 +234,7 @@ def submit(
     watch: Annotated[bool, typer.Option("--watch", help="Stay and watch it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a study."""
+    """Submit a study; with --watch the exit code is 1 if it failed."""
     from tuner import show
 
     spec = _read_spec(file)
@@ -248,12 +248,12 @@ def submit(
             _print_json(client.dry_run(spec).model_dump(mode="json"))
             return
         study = client.submit(spec)
-        if as_json:
-            _print_json(study.model_dump(mode="json"))
-        else:
+        if not as_json:
             typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
-        if watch:
-            show.watch(client, study.id)
+        shown = show.watch(client, study.id, quiet=as_json) if watch else study
+        if as_json:
+            _print_json(shown.model_dump(mode="json"))
+    sys.exit(1 if shown.state == "failed" else 0)
 
 
 @app.command()
@@ -331,11 +331,14 @@ def importances(study: StudyName, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def cancel(study: StudyName) -> None:
+def cancel(study: StudyName, as_json: AsJson = False) -> None:
     """Cancel a study; its running trials stop within one epoch."""
     with _client() as client:
         ended = client.cancel(client.study(study).id)
-    typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
+    if as_json:
+        _print_json(ended.model_dump(mode="json"))
+    else:
+        typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
 
 
 @app.command()
@@ -351,6 +354,7 @@ def delete(study: StudyName) -> None:
 def export_(
     study: StudyName,
     url: Annotated[str, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")],
+    as_json: AsJson = False,
 ) -> None:
     """Write a study's finished trials into an Optuna storage."""
     from tuner.sampling import transfer
@@ -360,7 +364,10 @@ def export_(
         history = [trial.model_dump(mode="json") for trial in client.history(found.id)]
     directions = [str(objective.direction) for objective in found.spec.objectives or []]
     count = transfer.export_trials(url, found.name, directions, history)
-    typer.echo(f"{count} trials of {found.name} are in {url}")
+    if as_json:
+        _print_json({"study": found.name, "url": url, "trials": count})
+    else:
+        typer.echo(f"{count} trials of {found.name} are in {url}")
 
 
 @app.command("import")

@@ -9,8 +9,10 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import stamina
@@ -84,7 +86,8 @@ class Client:
     Args:
         url: for example `http://127.0.0.1:8642`.
         key: an admin or a worker key.
-        retry_for_s: how long a request that gets no answer is repeated; every request here is safe to repeat.
+        retry_for_s: how long a request that gets no answer is repeated. Every request here may be repeated: where the
+            first was taken after all, the second changes nothing (`fail` and `release` are then answered 409).
     """
 
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
@@ -215,9 +218,10 @@ class Client:
         body = ReportsBody(reports=reports)
         return self._call("POST", f"/attempts/{attempt_id}/reports", Decision, content=body.model_dump_json())
 
-    def upload(self, attempt_id: uuid.UUID, tar: bytes) -> ArtifactList:
+    def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:
+        """Sends an attempt's files, a tar of plain ones, from disk."""
         headers = {"Content-Type": "application/x-tar"}
-        return self._call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, content=tar, headers=headers)
+        return self._call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, file=tar, headers=headers)
 
     def complete(self, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
         return self._call("POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json())
@@ -260,7 +264,9 @@ class Client:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
-            response = self._http.request(method, path if path.startswith(MLFLOW) else API + path, **request)
+            with _opened(request.pop("file", None)) as body:
+                url = path if path.startswith(MLFLOW) else API + path
+                response = self._http.request(method, url, **request | body)
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"
@@ -271,6 +277,16 @@ class Client:
         if response.status_code in RETRIED_STATUS and not last:
             raise _TryAgainError(refusal)
         raise refusal
+
+
+@contextmanager
+def _opened(file: Path | None) -> Iterator[dict[str, IO[bytes]]]:
+    """A request's body from disk; opened for every try, since each reads it from its start."""
+    if file is None:
+        yield {}
+        return
+    with file.open("rb") as stream:
+        yield {"content": stream}
 
 
 def _given(**params: str | None) -> dict[str, str]:

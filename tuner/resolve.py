@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
 from trainers.data import split
-from trainers.data.builtin import BUILTIN, DatasetInfo
+from trainers.data.builtin import BUILTIN
+from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
 from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.search import Nsga3Spec, PatientSpec
@@ -241,6 +242,8 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
             test=evaluation.test,
             folds=evaluation.folds,
             repeats=evaluation.repeats,
+            class_counts=dataset.class_counts,
+            parts=dataset.parts,
         )
     except ValueError as error:
         raise InvalidError([FieldError("/evaluation", str(error))]) from None

@@ -14,12 +14,15 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8642
+SECRETS = Path("/run/secrets")  # where Docker and Kubernetes mount them, one file each: `tuner_admin_key`
 
 
 class Settings(BaseSettings):
-    """Settings of every process of the service; each field is read from `TUNER_<FIELD>`."""
+    """Settings of every process of the service; each field is read from `TUNER_<FIELD>`, or a secret's file."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNER_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TUNER_", extra="ignore", secrets_dir=SECRETS if SECRETS.is_dir() else None
+    )
 
     data: Path = Field(default=Path(".tuner"), description="Folder of the database, keys and artifacts on one machine.")
     database_url: str | None = Field(

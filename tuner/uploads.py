@@ -10,16 +10,17 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine
 
 from tuner.domain.errors import FieldError, InvalidError, NotFoundError, StaleAttemptError, TooLargeError
-from tuner.domain.states import AttemptState
 from tuner.store import attempts, trials
 from tuner.store.database import transaction
 from tuner.wire import ArtifactOut
@@ -32,14 +33,15 @@ MAX_PART = 255  # bytes of one name, as file systems have it
 async def receive(
     engine: Engine, root: Path, attempt_id: uuid.UUID, stream: AsyncIterator[bytes], limit_bytes: int
 ) -> list[ArtifactOut]:
-    """Stores a live attempt's files.
+    """Stores a live attempt's files; bytes that arrive keep the lease, as heartbeats do.
 
     Raises:
         StaleAttemptError: the attempt is live no more.
         TooLargeError: more bytes than allowed.
         InvalidError: not a tar of plain files.
     """
-    await anyio.to_thread.run_sync(_require_live, engine, attempt_id)
+    lease_s = await anyio.to_thread.run_sync(_renew, engine, attempt_id)
+    renewed_s = anyio.current_time()
     await anyio.Path(root).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=root) as spool:  # nameless: gone with the process, whatever happens
         size = 0
@@ -47,26 +49,35 @@ async def receive(
             size += len(chunk)
             if size > limit_bytes:
                 raise TooLargeError(f"the upload is larger than {limit_bytes // 2**20} MB: send less")
-            spool.write(chunk)
+            await anyio.to_thread.run_sync(spool.write, chunk)
+            if anyio.current_time() - renewed_s > lease_s / 3:
+                lease_s = await anyio.to_thread.run_sync(_renew, engine, attempt_id)
+                renewed_s = anyio.current_time()
         spool.seek(0)
         return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool, limit_bytes)
 
 
-def _require_live(engine: Engine, attempt_id: uuid.UUID) -> None:
+def _renew(engine: Engine, attempt_id: uuid.UUID) -> float:
+    """Moves the lease forward; gives its length in seconds."""
     with transaction(engine) as connection:
-        attempt = attempts.with_trial(connection, attempt_id)
-    if attempt is None or attempt.state != AttemptState.RUNNING:
+        return _require_live(connection, attempt_id)
+
+
+def _require_live(connection: Connection, attempt_id: uuid.UUID) -> float:
+    attempt = attempts.renew(connection, attempt_id)
+    if attempt is None:
         raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
+    return float(attempt.lease_s)
 
 
-def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: object, limit_bytes: int) -> list[ArtifactOut]:
+def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: IO[bytes], limit_bytes: int) -> list[ArtifactOut]:
     folder = root / "attempts" / str(attempt_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{attempt_id}-", dir=folder.parent))
     try:
         rows = _unpack(spool, draft, limit_bytes)
         with transaction(engine) as connection:
-            _renew(connection, attempt_id)
+            _require_live(connection, attempt_id)
             attempts.replace_artifacts(connection, attempt_id, [{"attempt_id": attempt_id, **row} for row in rows])
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
@@ -77,16 +88,19 @@ def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: object, lim
     return [ArtifactOut.model_validate(row) for row in stored]
 
 
-def _renew(connection: Connection, attempt_id: uuid.UUID) -> None:
-    if attempts.renew(connection, attempt_id) is None:
-        raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
+def remove_drafts(root: Path, older_than_s: float) -> int:
+    """Removes what uploads left behind whose process was killed; gives how many there were."""
+    old = [draft for draft in (root / "attempts").glob(".*") if time.time() - draft.stat().st_mtime > older_than_s]
+    for draft in old:
+        shutil.rmtree(draft, ignore_errors=True)
+    return len(old)
 
 
-def _unpack(spool: object, draft: Path, limit_bytes: int) -> list[dict[str, object]]:
+def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     size_bytes = 0
     try:
-        with tarfile.open(fileobj=spool, mode="r:") as archive:  # type: ignore[call-overload]  # typeshed wants one of its own protocols
+        with tarfile.open(fileobj=spool, mode="r:") as archive:
             for member in archive:
                 if member.isdir():
                     continue

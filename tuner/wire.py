@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, Str
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metrics = Annotated[dict[MetricName, Finite], Field(max_length=1_000)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 LongText = Annotated[StrictStr, Field(max_length=100_000)]

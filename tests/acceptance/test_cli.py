@@ -75,6 +75,8 @@ def test_a_study_from_file_to_result_and_through_optunas_file_into_another(
 
     url = f"sqlite:///{tmp_path}/out.db"
     assert tuner("export", name, url).stdout == f"5 trials of {name} are in {url}\n"
+    exported = json.loads(tuner("export", name, f"sqlite:///{tmp_path}/again.db", "--json").stdout)
+    assert exported["trials"] == 5
     assert len(optuna.load_study(study_name=name, storage=url).trials) == 5
     new = json.loads(tuner("import", url, str(spec_file), "--name", f"{name} again", "--json").stdout)
     assert (new["imported"], new["skipped"]) == (5, 0)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.acceptance.waiting import ended, until
-from tests.auditor import audit, audit_mlflow
+from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow
 from tuner import keys, up
 from tuner.client import Client
 from tuner.settings import child_environment
@@ -103,6 +103,19 @@ def test_a_trial_over_its_limit_of_time_fails(client: Client, limit: str, reason
     assert limit in failed.error
 
 
+def test_a_pruned_trial_keeps_its_log_and_the_numbers_of_its_curves(client: Client) -> None:
+    """No model: its training did not end."""
+    spec = digits(fixed={"epochs": 300}, budget={"trials": 1}, pruner={"name": "threshold", "lower": 2.0})
+
+    study = ended(client, client.submit(spec).id)
+
+    pruned = client.trial(study.id, 0)
+    assert pruned.state == "pruned"
+    assert {file["path"] for file in _get(client, pruned.links["artifacts"])["items"]} == {"curves.json", "log.txt"}
+    curves = _get(client, f"{pruned.links['artifacts']}/curves.json")
+    assert {"roc", "precision_recall", "confusion_matrix", "calibration"} <= set(curves)
+
+
 @pytest.fixture
 def second_worker(service: up.Service, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     key = keys.key_file(service.settings.data, keys.Role.WORKER).read_text().strip()
@@ -136,6 +149,8 @@ def test_killed_children_and_workers_cost_no_trial(
     study = ended(client, study_id)
     assert (study.state, study.end_reason, study.progress.finished) == ("completed", "trials", 10)
     audit(service_engine)
+    audit_acknowledged(service_engine, [study_id])
+    audit_files(service_engine, service.settings.artifacts)
     audit_mlflow(service_engine, service.settings.base_url, service.admin_key)
     with service_engine.begin() as connection:
         ends = set(connection.execute(text("select distinct end_reason from tuner.attempts")).scalars())

@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from tests.acceptance.waiting import ended
+from trainers import catalog, preprocessing
+from trainers.contract import Part, TrainResult
 from trainers.data import load, split
 from tuner import up
 from tuner.client import Client
+from tuner.domain import seeds
 from tuner.settings import child_environment
+from tuner.wire import StudyOut, TrialOut
 
 # run with -I and a blocked finder: none of our packages can be imported, however they are installed
 PREDICT = """
@@ -42,7 +47,7 @@ model.predict(given).to_csv(sys.argv[5], index=False)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "breast_cancer"])
-def test_a_model_out_of_mlflow_repeats_the_validation_score(
+def test_a_model_out_of_mlflow_gives_the_training_codes_probabilities(
     service: up.Service, client: Client, tmp_path: Path, dataset: str
 ) -> None:
     spec = {"name": f"m {uuid.uuid4().hex[:8]}", "dataset": dataset, "fixed": {"epochs": 4}, "budget": {"trials": 2}}
@@ -59,7 +64,7 @@ def test_a_model_out_of_mlflow_repeats_the_validation_score(
         repeats=1,
         seed=evaluation.seed,
     )
-    rows = parts.folds[0][1]
+    train_rows, rows = parts.folds[0]
     np.save(tmp_path / "rows.npy", data.x[rows])
 
     location = client._http.get(study.links["mlflow"]).headers["location"]
@@ -80,3 +85,28 @@ def test_a_model_out_of_mlflow_repeats_the_validation_score(
     score = roc_auc_score(data.y[rows], scores, multi_class="ovr", average="macro")
     assert best.metrics is not None
     assert score == pytest.approx(best.metrics["val/roc_auc"], abs=1e-6)
+    again = _train_again(study, best, Part(data, train_rows), Part(data, rows))
+    assert again.metrics.items() <= best.metrics.items()  # so it is the same training
+    x = torch.from_numpy(preprocessing.apply(again.preprocessing, data.x[rows]))
+    with torch.inference_mode():
+        assert predicted == pytest.approx(again.network(x).numpy(), abs=1e-5)
+
+
+def _train_again(study: StudyOut, trial: TrialOut, train_part: Part, validation_part: Part) -> TrainResult:
+    """The trial once more, in this process, by the training code alone."""
+    torch.set_num_threads(1)  # as in the worker's child: sums are added up in the same order
+    assert study.spec.trainer is not None
+    assert study.spec.sampler.seed is not None
+    trainer = catalog.get(study.spec.trainer)
+    config = catalog.build_config(trainer, {**study.spec.fixed, **trial.params}, train_part.dataset.task)
+    seed = seeds.derive(study.spec.sampler.seed, "training", trial.number)
+    train = catalog.load(trainer)
+    return train(
+        train_part,
+        validation_part,
+        config,
+        lambda *_: None,
+        device="cpu",
+        seed=seed,
+        objective=("roc_auc", "maximize"),
+    )

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.acceptance.waiting import until
+from tests.folders import data_folder
 from tuner import keys
 from tuner.client import Client
 from tuner.settings import child_environment
@@ -36,14 +37,17 @@ class Started:
         self.data = folder / "data"
         self.named = "data"  # relative, as the default is
         self.output = folder / "output.txt"
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str) -> subprocess.Popen[bytes]:
         environment = child_environment(TUNER_DATA=self.named, TUNER_PORT=str(self.port))
         with self.output.open("wb") as out:
             command = [sys.executable, "-m", "tuner.cli", *arguments, "--slots", "1"]
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, env=environment, stdout=out, stderr=out, start_new_session=True, cwd=self.folder
             )
+        self.processes.append(process)
+        return process
 
     def is_ready(self) -> bool:
         file = keys.key_file(self.data, keys.Role.ADMIN)
@@ -65,19 +69,25 @@ class Started:
                 continue  # it ended while we looked
         return found
 
+    def kill_left_over(self) -> None:
+        for started in self.processes:
+            started.kill()
+            started.wait()
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TUNER_DATA") == str(self.data):
+                    process.kill()
+                    process.wait(10)
+            except psutil.Error:
+                continue
+
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Started]:
-    for part in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        part.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get there
-    service = Started(tmp_path)
-    yield service
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TUNER_DATA") == str(service.data):
-                process.kill()
-        except psutil.Error:
-            continue
+def started() -> Iterator[Started]:
+    with data_folder() as folder:
+        service = Started(folder)
+        yield service
+        service.kill_left_over()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

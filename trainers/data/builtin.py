@@ -2,35 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from trainers.contract import Kind, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """What is known of a data set before it is loaded.
-
-    Attributes:
-        name: as studies name it.
-        kind: which trainers fit.
-        task: what is predicted.
-        rows: how many.
-        shape: of one raw row: `(features,)`, or `(height, width)` in pixels.
-        feature_names: one per column for tabular data, empty for images.
-        class_names: one per class, in the order of the class indices; empty for regression.
-        digest: what `trainers.data.digest` says of its rows.
-    """
-
-    name: str
-    kind: Kind
-    task: Task
-    rows: int
-    shape: tuple[int, ...]
-    feature_names: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
-    digest: str
-
+from trainers.data.info import Column, DatasetInfo
 
 CELL_MEASURES = (
     *("radius", "texture", "perimeter", "area", "smoothness"),
@@ -38,7 +12,7 @@ CELL_MEASURES = (
 )
 
 BUILTIN: dict[str, DatasetInfo] = {
-    info.name: info
+    info.name: replace(info, columns=tuple(Column(name, "number") for name in info.feature_names))
     for info in (
         DatasetInfo(
             name="digits",
@@ -47,6 +21,7 @@ BUILTIN: dict[str, DatasetInfo] = {
             rows=1797,
             shape=(8, 8),
             class_names=tuple("0123456789"),
+            class_counts=(178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
             digest="sha256:7f66122cb178155af1d3ac437aeb64a2a4ac76b172633dc2f9b834cfc99ab83c",
         ),
         DatasetInfo(
@@ -61,6 +36,7 @@ BUILTIN: dict[str, DatasetInfo] = {
                 *(f"worst {measure}" for measure in CELL_MEASURES),
             ),
             class_names=("malignant", "benign"),
+            class_counts=(212, 357),
             digest="sha256:b82aacf30e7d82126117c7fad5f61a86b0bc68a8c1e226cf176bd147533f43e9",
         ),
         DatasetInfo(
@@ -75,6 +51,7 @@ BUILTIN: dict[str, DatasetInfo] = {
                 *("od280/od315_of_diluted_wines", "proline"),
             ),
             class_names=("class_0", "class_1", "class_2"),
+            class_counts=(59, 71, 48),
             digest="sha256:8b2599faa2bc817c639d15bb2b99fac96357eb139ca85106e7678c04b6385d60",
         ),
         DatasetInfo(
@@ -85,6 +62,7 @@ BUILTIN: dict[str, DatasetInfo] = {
             shape=(4,),
             feature_names=("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
             class_names=("setosa", "versicolor", "virginica"),
+            class_counts=(50, 50, 50),
             digest="sha256:d0cb33fb3a8ba8176b2eaa71073b168351201a6afade33e4edc3b9b61849ce76",
         ),
         DatasetInfo(

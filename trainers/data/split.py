@@ -7,11 +7,15 @@ the machine that scores the test part must find the very rows that another left 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trainers.contract import Task
+
+KEPT_BY_TEST = 2  # rows of each class that the test part leaves, for training and validation
+KEPT_BY_VALIDATION = 1  # rows of each class that a validation part leaves for training
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,17 @@ class SplitSizes:
     folds: tuple[tuple[int, int], ...]
 
 
-def splits(y: np.ndarray, task: Task, *, validation: float, test: float, folds: int, repeats: int, seed: int) -> Splits:
+def splits(
+    y: np.ndarray,
+    task: Task,
+    *,
+    validation: float,
+    test: float,
+    folds: int,
+    repeats: int,
+    seed: int,
+    part_rows: Mapping[str, np.ndarray] | None = None,
+) -> Splits:
     """Splits a data set's rows; for classification each part has the classes in the same shares, to a row.
 
     Args:
@@ -46,24 +60,36 @@ def splits(y: np.ndarray, task: Task, *, validation: float, test: float, folds: 
         folds: 1 holds out `validation`; more is cross-validation on the rows that do not test.
         repeats: how often that is done, each time shuffled anew.
         seed: same seed, same rows.
+        part_rows: where the data set brings parts of its own, the rows of `train` and of `validation` or `test`. These
+            are taken as they are, and what is not given is split off `train`, whose rows are then all rows.
 
     Raises:
         ValueError: where a part would be empty, or a class has too few rows to be in every part.
     """
-    expected = sizes(len(y), validation=validation, test=test, folds=folds, repeats=repeats)
+    given = {name: np.sort(rows) for name, rows in (part_rows or {}).items()}
+    everything = given.get("train", np.arange(len(y)))
     classes = y.astype(np.int64) if task == "classification" else np.zeros(len(y), np.int64)
-    everything = np.arange(len(y))
-    if expected.test > 0:
-        _refuse_small_classes(classes, task, 3, "a test part and two more")
-    # two of each class stay behind, not one per fold: the number of folds must not move the test part
-    test_rows = _sample(everything, classes, expected.test, 2, _keys(len(y), seed, stream=0))
+    expected = sizes(
+        len(y),
+        validation=validation,
+        test=test,
+        folds=folds,
+        repeats=repeats,
+        class_counts=np.bincount(classes[everything]).tolist() if task == "classification" else (),
+        parts={name: len(rows) for name, rows in given.items()} or None,
+    )
+    if "test" in given:
+        test_rows = given["test"]
+    else:
+        test_rows = _sample(everything, classes, expected.test, KEPT_BY_TEST, _keys(len(y), seed, stream=0))
     others = np.setdiff1d(everything, test_rows)
-    _refuse_small_classes(classes[others], task, max(folds, 2), f"{folds} folds, the test part left out")
+    if "validation" in given:
+        return Splits(test_rows, ((others, given["validation"]),))
     pairs = []
     for repeat in range(repeats):
         keys = _keys(len(y), seed, stream=repeat + 1)
         if folds == 1:
-            parts = [_sample(others, classes, expected.folds[0][1], 1, keys)]
+            parts = [_sample(others, classes, expected.folds[0][1], KEPT_BY_VALIDATION, keys)]
         else:
             # dealt like cards, class after class: a class's rows differ by at most one between folds
             dealt = others[np.lexsort((keys[others], classes[others]))]
@@ -72,39 +98,85 @@ def splits(y: np.ndarray, task: Task, *, validation: float, test: float, folds: 
     return Splits(test_rows, tuple(pairs))
 
 
-def sizes(rows: int, *, validation: float, test: float, folds: int, repeats: int) -> SplitSizes:
-    """The row counts that `splits` gives, from the number of rows alone.
+def sizes(
+    rows: int,
+    *,
+    validation: float,
+    test: float,
+    folds: int,
+    repeats: int,
+    class_counts: Sequence[int] = (),
+    parts: Mapping[str, int] | None = None,
+) -> SplitSizes:
+    """The row counts that `splits` gives, without any row; refuses what `splits` refuses.
+
+    Args:
+        rows: of the whole data set.
+        validation: as for `splits`, and so are `test`, `folds` and `repeats`.
+        class_counts: rows per class, as `DatasetInfo` has them; empty for regression.
+        parts: rows of the parts that the data set brings; None where it brings none.
 
     Raises:
-        ValueError: where a part would be empty.
+        ValueError: where a part would be empty, or a class has too few rows to be in every part.
     """
-    if folds < 1 or repeats < 1:
-        raise ValueError(f"folds and repeats must be at least 1, not {folds} and {repeats}")
-    if not 0 <= test < 1 or (folds == 1 and not 0 < validation < 1):
-        raise ValueError(f"shares must be between 0 and 1: validation is {validation}, test is {test}")
-    tests = _share(rows, test) if test > 0 else 0
-    others = rows - tests
-    # with folds, as cards that are dealt to so many players
-    dealt = [(others - fold + folds - 1) // folds for fold in range(folds)]
-    validations = dealt if folds > 1 else [_share(rows, validation)]
+    given = parts or {}
+    _refuse_impossible(validation, test, folds, repeats, given)
+    pool = given.get("train", rows)
+    drawn = _share(pool, test) if test > 0 and "test" not in given else 0
+    others = pool - drawn
+    if "validation" in given:
+        validations, others = [given["validation"]], others + given["validation"]
+    elif folds > 1:
+        # as cards that are dealt to so many players
+        validations = [(others - fold + folds - 1) // folds for fold in range(folds)]
+    else:
+        validations = [_share(pool, validation)]
     if min(validations) < 1 or others - max(validations) < 1:
         raise ValueError(
             f"{rows} rows are too few for validation {validation}, test {test} and {folds} folds: a part would be empty"
         )
-    return SplitSizes(tests, tuple((others - size, size) for size in validations) * repeats)
+    if class_counts:
+        held = 0 if "validation" in given else validations[0]
+        _refuse_small_classes(np.array(class_counts, np.int64), drawn, held, folds)
+    return SplitSizes(given.get("test", drawn), tuple((others - size, size) for size in validations) * repeats)
+
+
+def _refuse_impossible(validation: float, test: float, folds: int, repeats: int, given: Mapping[str, int]) -> None:
+    if folds < 1 or repeats < 1:
+        raise ValueError(f"folds and repeats must be at least 1, not {folds} and {repeats}")
+    if not 0 <= test < 1 or (folds == 1 and not 0 < validation < 1):
+        raise ValueError(f"shares must be between 0 and 1: validation is {validation}, test is {test}")
+    if "validation" in given and (folds > 1 or repeats > 1):
+        raise ValueError("the data set brings its own validation part: set folds and repeats to 1, or leave them out")
+
+
+def _refuse_small_classes(counts: np.ndarray, tests: int, held: int, folds: int) -> None:
+    """Refuses what cannot be stratified: `tests` rows drawn for the test part, then `held` in each validation part."""
+    where = ""
+    if tests > 0:
+        _refuse_fewer(counts, KEPT_BY_TEST + 1, "", "a test part and two more", "set test to 0")
+        # two of each class stay behind, not one per fold: the number of folds must not move the test part
+        used, counts, where = counts > 0, counts.copy(), " outside the test part"
+        counts[used] -= _quotas(counts[used], tests, KEPT_BY_TEST)
+    if folds > 1:
+        _refuse_fewer(counts, folds, where, f"{folds} folds", "use fewer folds")
+    elif held > 0:
+        _refuse_fewer(counts, KEPT_BY_VALIDATION + 1, where, "a training and a validation part", "make test smaller")
+        _quotas(counts[counts > 0], held, KEPT_BY_VALIDATION)
+
+
+def _refuse_fewer(counts: np.ndarray, needed: int, where: str, purpose: str, cure: str) -> None:
+    for index, count in enumerate(counts.tolist()):
+        if 0 < count < needed:
+            raise ValueError(
+                f"class {index} has {count} rows{where}, but {purpose} need at least {needed} of each class: "
+                f"{cure}, or give it more rows"
+            )
 
 
 def _share(rows: int, share: float) -> int:
     """A share of rows, rounded half up, at least one."""
     return max(1, int(rows * share + 0.5))
-
-
-def _refuse_small_classes(classes: np.ndarray, task: Task, needed: int, reason: str) -> None:
-    if task != "classification":
-        return
-    for index, count in enumerate(np.bincount(classes)):
-        if 0 < count < needed:
-            raise ValueError(f"class {index} has {count} rows, but {reason} need at least {needed} of each class")
 
 
 def _sample(rows: np.ndarray, classes: np.ndarray, size: int, kept: int, keys: np.ndarray) -> np.ndarray:
@@ -128,7 +200,9 @@ def _quotas(counts: np.ndarray, size: int, kept: int) -> np.ndarray:
     share = counts * (size / counts.sum())
     most = counts - kept
     if size > most.sum() or size < len(counts):
-        raise ValueError(f"{size} rows cannot hold some of each of {len(counts)} classes and leave {kept} of each")
+        raise ValueError(
+            f"{size} rows cannot hold some of each of {len(counts)} classes and leave {kept} of each: change the shares"
+        )
     quotas: np.ndarray = np.clip(np.floor(share).astype(np.int64), 1, most)
     while quotas.sum() < size:
         quotas[np.argmax(np.where(quotas < most, share - quotas, -np.inf))] += 1

@@ -1,6 +1,6 @@
 """The study as submitted: shape, ranges and the rules that need no catalog and no data set.
 
-Owns the body of `POST /studies`. `tuner.studies.resolve` fills what was left out and checks it against trainer and data.
+Owns the body of `POST /studies`. `tuner.resolve` fills what was left out and checks it against trainer and data.
 """
 
 from __future__ import annotations

@@ -66,7 +66,6 @@ class TrialEnd(StrEnum):
 
 CLAIMABLE = frozenset({StudyState.QUEUED, StudyState.RUNNING})
 ENDED = frozenset({StudyState.COMPLETED, StudyState.FAILED, StudyState.CANCELLED})
-LIVE = frozenset(StudyState) - ENDED
 FINISHED = frozenset({TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.CANCELLED})
 
 # These kinds are tried again, up to `limits.max_attempts`: they say something of the machine, not of the trial.

@@ -80,12 +80,6 @@ def read_history(url: str, study_name: str | None = None) -> dict[str, Any]:
     }
 
 
-def read_trials(url: str, study_name: str | None = None) -> list[JsonTrial]:
-    """The trials of `read_history`."""
-    trials: list[JsonTrial] = read_history(url, study_name)["trials"]
-    return trials
-
-
 def _opened(url: str) -> RDBStorage:
     quiet.hush()
     try:

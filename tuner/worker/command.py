@@ -6,6 +6,7 @@ Owns the folder with its parameters, reports and log, and the process group, of 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,9 +102,15 @@ class Command:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def log(self) -> bytes:
-        """The end of what it printed."""
-        return _end_of(self._log, MAX_LOG_BYTES)
+    def packed_log(self) -> Path:
+        """A tar of the end of what it printed."""
+        log = _end_of(self._log, MAX_LOG_BYTES)
+        member = tarfile.TarInfo(self._log.name)
+        member.size = len(log)
+        packed = self._folder / "log.tar"
+        with tarfile.open(packed, "w") as archive:
+            archive.addfile(member, io.BytesIO(log))
+        return packed
 
     def tail(self) -> str:
         return _end_of(self._log, TAIL_BYTES).decode(errors="replace").replace("\0", "")

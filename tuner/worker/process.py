@@ -6,6 +6,7 @@ Owns the pipes. Two threads read them, so the child never waits for whoever is s
 from __future__ import annotations
 
 import collections
+import contextlib
 import queue
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, R
 
 MAX_LOG_LINES = 5_000
 STOP_TIMEOUT_S = 5.0
+# a trial's log is what its trainer prints, at once, without the progress bars of saving the model
+QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
 Received = Ready | Reported | Outcome | None
 
@@ -30,7 +33,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=child_environment("TUNER_", PYTHONUNBUFFERED="1", **device.environment),
+            env=child_environment("TUNER_", **QUIET, **device.environment),
             start_new_session=True,  # Ctrl-C is for the agent, which ends the child in its own way
         )
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
@@ -80,14 +83,18 @@ class Child:
         """Ends it now and reaps it."""
         self._process.kill()
         self._process.wait()
+        self._close_stdin()
+        for thread in self._threads:
+            thread.join(STOP_TIMEOUT_S)
+
+    def _close_stdin(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is gone, and what was meant for it with it
+            self._process.stdin.close()
 
     def stop(self) -> None:
         """Closes its stdin, at which it exits; kills it if it does not."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            self._process.wait()
+        self._close_stdin()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -96,12 +103,14 @@ class Child:
     def _read(self) -> None:
         assert self._process.stdout is not None
         try:
-            for line in self._process.stdout:
-                self.inbox.put(FromChild.validate_json(line))
+            with self._process.stdout as lines:
+                for line in lines:
+                    self.inbox.put(FromChild.validate_json(line))
         finally:
             self.inbox.put(None)  # whoever reads it kills what may still be there
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._log.append(line.decode(errors="replace")[:2_000])
+        with self._process.stderr as lines:
+            for line in lines:
+                self._log.append(line.decode(errors="replace")[:2_000])

@@ -6,12 +6,10 @@ Owns a trial's way from the claim to the script's exit. Leases are kept by `tune
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import shutil
 import socket
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -222,14 +220,8 @@ class _Slot:
     def _upload(self, trial: Trial, command: Command) -> None:
         if trial.has_ended:
             return
-        log = command.log()
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            member = tarfile.TarInfo("log.txt")
-            member.size = len(log)
-            archive.addfile(member, io.BytesIO(log))
         try:
-            self._client.upload(trial.attempt_id, packed.getvalue())
+            self._client.upload(trial.attempt_id, command.packed_log())
         except ClientError as error:
             self._say(f"trial {trial.number}: its log was not taken: {error}")
 

@@ -6,7 +6,6 @@ under way. The lease is kept by whatever is sent; an attempt that the control pl
 
 from __future__ import annotations
 
-import io
 import queue
 import shutil
 import tarfile
@@ -112,6 +111,7 @@ class Slot:
             self._tell_failure(attempt, traceback.format_exc())
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".tar").unlink(missing_ok=True)
 
     def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
         """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""
@@ -222,7 +222,9 @@ class Slot:
             return
         if not (folder / "log.txt").exists():
             (folder / "log.txt").write_text(child.take_log())
-        self._client.upload(attempt.attempt_id, _tar(folder))
+        tar = folder.with_suffix(".tar")
+        _pack(folder, tar)
+        self._client.upload(attempt.attempt_id, tar)
         if isinstance(outcome, Done):
             body = CompleteBody(state=outcome.state, metrics=outcome.metrics, best_step=outcome.best_step)
             ended = self._client.complete(attempt.attempt_id, body)
@@ -267,9 +269,7 @@ def _raise_if_stale(error: ClientError) -> None:
         raise StaleError from error
 
 
-def _tar(folder: Path) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+def _pack(folder: Path, tar: Path) -> None:
+    with tarfile.open(tar, mode="w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.add(file, arcname=file.relative_to(folder).as_posix())
-    return packed.getvalue()

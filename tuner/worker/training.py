@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from tuner.wire import ClaimedAttempt
 from tuner.worker.messages import Done, Failed, Outcome, Run, Stopped
 
 FATAL_MARKS = ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "device-side assert")
+NO_MEMORY_MARK = "can't allocate memory"  # torch's allocator on the CPU raises a bare RuntimeError
 
 Tell = Callable[[int, int, Mapping[str, float]], None]
 """`tell(fold, step, metrics)` sends a report, and raises if the trial should end."""
@@ -50,7 +52,9 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
 
     try:
         return _train(run, device, tell_and_keep)
-    except TrialPruned:
+    except TrialPruned as pruned:
+        if pruned.curves is not None:
+            _write_curves(pruned.curves, Path(run.folder))
         return Done(state="pruned", metrics=last, best_step=None)
     except TrialStopped:
         return Stopped()
@@ -60,6 +64,8 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
         return Failed(reason="out-of-memory", error=traceback.format_exc(), broken=True)
     except Exception as error:
         text = traceback.format_exc()
+        if NO_MEMORY_MARK in str(error):
+            return Failed(reason="out-of-memory", error=text, broken=True)
         if any(mark in str(error) for mark in FATAL_MARKS):
             return Failed(reason="device-fatal", error=text, broken=True)
         return Failed(reason="trainer-error", error=text)
@@ -84,18 +90,22 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
     results: list[TrainResult] = []
     for fold, (train_rows, validation_rows) in enumerate(parts.folds):
         report = _reporter(fold, tell)
-        result = train(
-            Part(dataset, train_rows),
-            Part(dataset, validation_rows),
-            config,
-            report,
-            device=device,
-            seed=attempt.seed,
-            objective=objective,
-        )
-        results.append(result)
-        if len(parts.folds) > 1:
-            report(0, result.metrics)
+        try:
+            result = train(
+                Part(dataset, train_rows),
+                Part(dataset, validation_rows),
+                config,
+                report,
+                device=device,
+                seed=attempt.seed,
+                objective=objective,
+            )
+            results.append(result)
+            if len(parts.folds) > 1:
+                report(0, result.metrics)
+        except TrialPruned as pruned:
+            pruned.curves = results[0].curves if results else pruned.curves  # as for complete trials: the first round's
+            raise
     metrics = _mean([{**result.facts, **result.metrics} for result in results])
     return _export(results, dataset, Path(run.folder), metrics)
 
@@ -130,6 +140,10 @@ def _export(results: list[TrainResult], dataset: Dataset, folder: Path, metrics:
     """Writes the first round's model and curves."""
     result = results[0]
     export.save_model(result, folder / "model", BUILTIN[dataset.name])
-    (folder / "curves.json").write_text(json.dumps(result.curves, allow_nan=False))
+    _write_curves(result.curves, folder)
     metrics["model_bytes"] = float(sum(file.stat().st_size for file in (folder / "model").rglob("*.pt2")))
     return Done(state="complete", metrics=metrics, best_step=result.best_step if len(results) == 1 else None)
+
+
+def _write_curves(curves: dict[str, Any], folder: Path) -> None:
+    (folder / "curves.json").write_text(json.dumps(curves, allow_nan=False))

@@ -7,6 +7,7 @@ import tarfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -89,8 +90,8 @@ def test_reports_are_stored_and_answered_with_the_lease(http: httpx.Client, atte
     assert stored[0]["metrics"] == {"y": 0.5}
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"x"', "null"])
-def test_numbers_are_finite(http: httpx.Client, attempt_id: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"x"', '"1"', "true", "null"])
+def test_metrics_are_finite_numbers(http: httpx.Client, attempt_id: str, value: str) -> None:
     for path, body in (
         ("reports", f'{{"reports": [{{"step": 1, "metrics": {{"y": {value}}}}}]}}'),
         ("complete", f'{{"metrics": {{"y": {value}}}}}'),
@@ -128,6 +129,25 @@ def test_files_are_uploaded_listed_and_read_back(http: httpx.Client, attempt_id:
     assert http.get("/studies/1/trials/0/artifacts/log.txt").content == b"hello"
     assert http.get("/studies/1/trials/0/artifacts/nothing").status_code == 404
     assert http.get("/studies/1/trials/0/artifacts/../../../../etc/passwd").status_code == 404
+
+
+def test_an_upload_on_its_way_keeps_the_lease(http: httpx.Client, engine: Engine, attempt_id: str) -> None:
+    whole = tar((member("model"), b"x" * 100))
+    with engine.begin() as connection:
+        connection.execute(text("update tuner.attempts set lease_s = 0.001"))
+    leases: list[Any] = []
+
+    def slowly() -> Iterator[bytes]:
+        for start in range(0, len(whole), 2_000):
+            with engine.begin() as connection:
+                leases.append(connection.execute(text("select lease_until from tuner.attempts")).scalar_one())
+            yield whole[start : start + 2_000]
+            time.sleep(0.05)
+
+    sent = http.post(f"/attempts/{attempt_id}/artifacts", content=slowly())
+
+    assert sent.status_code == 201
+    assert len(set(leases)) > 2
 
 
 @pytest.mark.parametrize(

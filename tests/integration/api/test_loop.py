@@ -5,19 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import Engine
 
+from api.app import rest_app
+from api.gate import Gate
 from tests.auditor import audit
-from tests.integration.api.conftest import ADMIN
+from tests.integration.conftest import ADMIN
+from tests.serving import serving
 from tests.studying import external
 from tuner import attempts as use_cases
+from tuner import keys
 from tuner.client import Client
-from tuner.loop import Study, TrialPruned, TrialStopped
+from tuner.loop import Study, Trial, TrialPruned, TrialStopped
 from tuner.maintenance import reap
+from tuner.settings import Settings
 
 
 @pytest.fixture
@@ -223,3 +229,30 @@ def test_an_objective_that_is_missing_is_refused_with_its_name(client: Client) -
     with pytest.raises(Exception, match="judges trials by y"):
         run()
     assert states(client, study) == ["failed"]
+
+
+def test_a_control_plane_that_is_away_for_a_while_costs_nothing(engine: Engine, tmp_path: Path) -> None:
+    def app() -> Gate:
+        ring = keys.ring(admin_key=ADMIN, worker_key="worker-key-for-this-test-only")
+        return Gate(rest_app(Settings(data=tmp_path), engine), ring=ring, port=1, max_body_bytes=2**20)
+
+    handed_in: list[str] = []
+
+    def go_on(trial: Trial) -> None:
+        trial.report(1, y=1.0)
+        handed_in.append(trial.complete(y=1.0))
+
+    with serving(app()) as url:
+        client = Client(url, ADMIN, retry_for_s=0.2)
+        loop = client.submit(external(budget={"trials": 1})).trials()
+        trial = next(loop)
+    waiting = threading.Thread(target=go_on, args=(trial,))
+    waiting.start()
+    waiting.join(1.5)  # longer than the client by itself would try
+    assert waiting.is_alive()
+    with serving(app(), port=int(url.rpartition(":")[2])):
+        waiting.join(30)
+        assert handed_in == ["complete"]
+        assert list(loop) == []
+    client.close()
+    audit(engine)

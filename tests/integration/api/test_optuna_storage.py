@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 import tuner
 from tests.auditor import audit
-from tests.integration.api.conftest import ADMIN
+from tests.integration.conftest import ADMIN
 from tests.studying import external
 from tests.studying import submit as submitted
 from tuner.client import Client

@@ -15,7 +15,7 @@ from torch import nn
 
 from trainers import export
 from trainers.contract import TrainResult
-from trainers.data.builtin import DatasetInfo
+from trainers.data.info import DatasetInfo
 from tuner.maintenance.publish import Memory, run_once
 from tuner.store.tables import studies, trials
 from tuner.tracking import discards, models

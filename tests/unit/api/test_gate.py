@@ -23,6 +23,8 @@ async def inner(scope: Scope, receive: Receive, send: Send) -> None:
     """Tells what reached it."""
     if scope["type"] == "lifespan":
         return
+    if scope["path"] == "/api/v1/mistake":
+        raise RuntimeError("a mistake of ours")
     body = b""
     message: Message = {"more_body": True}
     while message.get("more_body"):
@@ -48,6 +50,16 @@ def http(url: str) -> Iterator[httpx.Client]:
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
+
+
+def test_a_mistake_of_ours_is_a_problem_that_tells_no_secret(http: httpx.Client) -> None:
+    answer = http.get("/api/v1/mistake", headers=bearer(ADMIN))
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert "mistake of ours" not in answer.text
+    assert http.get("/api/v1/x", headers=bearer(ADMIN)).status_code == 200  # on the same connection
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/studies", "/mlflow/", "/dashboard", "/static/x.js", "/nothing", "//"])

@@ -88,7 +88,7 @@ def test_what_an_optuna_script_wrote_is_read(url: str) -> None:
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_float("y", 0, 1), n_trials=12)
     assert any(key.startswith("cma:") for trial in study.trials for key in trial.system_attrs)
 
-    trials = transfer.read_trials(url, "theirs")
+    trials = transfer.read_history(url, "theirs")["trials"]
 
     assert [trial["values"] for trial in trials] == [[trial.value] for trial in study.trials]
     assert [trial["params"] for trial in trials] == [trial.params for trial in study.trials]
@@ -99,14 +99,14 @@ def test_a_samplers_pickled_state_is_not_written_either(url: str) -> None:
     attrs = {"cma:optimizer:0": pickle.dumps(print).hex(), "fixed_params": {"x": 0.25}}
     transfer.export_trials(url, "s", ["minimize"], [_trial(0, values=[1.0], system_attrs=attrs)])
 
-    (trial,) = transfer.read_trials(url)
+    (trial,) = transfer.read_history(url)["trials"]
 
     assert trial["system_attrs"] == {"fixed_params": {"x": 0.25}}
 
 
 def test_what_is_missing_or_taken_is_told(url: str, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no file"):
-        transfer.read_trials(url)
+        transfer.read_history(url)
     assert list(tmp_path.iterdir()) == []
     transfer.export_trials(url, "one", ["minimize"], [])
     transfer.export_trials(url, "two", ["minimize"], [])
@@ -114,9 +114,9 @@ def test_what_is_missing_or_taken_is_told(url: str, tmp_path: Path) -> None:
     with pytest.raises(NameTakenError):
         transfer.export_trials(url, "one", ["minimize"], [])
     with pytest.raises(NotFoundError, match="one, two"):
-        transfer.read_trials(url)
+        transfer.read_history(url)
     with pytest.raises(NotFoundError, match="one, two"):
-        transfer.read_trials(url, "three")
+        transfer.read_history(url, "three")
 
 
 def test_a_value_outside_its_distribution_is_refused(url: str) -> None:

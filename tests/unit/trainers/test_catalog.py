@@ -13,7 +13,9 @@ TRAINERS = list(catalog.TRAINERS.values())
 by_name = pytest.mark.parametrize("trainer", TRAINERS, ids=lambda trainer: trainer.name)
 
 
-@pytest.mark.parametrize("module", ["catalog", "configs", "contract", "hyperparameters", "data.builtin", "data.split"])
+@pytest.mark.parametrize(
+    "module", ["catalog", "configs", "contract", "hyperparameters", "data.builtin", "data.info", "data.split"]
+)
 def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: str) -> None:
     program = f"import sys, trainers.{module}; print({{'torch', 'sklearn', 'pandas', 'mlflow'}} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

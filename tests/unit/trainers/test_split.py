@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,79 @@ def test_impossible_evaluations_are_refused(change: dict[str, Any]) -> None:
 def test_a_part_that_is_too_small_for_the_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="1 rows cannot hold some of each of 2 classes"):
         splits(np.arange(14) % 2, "classification", **{**EVALUATION, "test": 0.1})
+
+
+def test_from_its_counts_alone_a_class_too_small_for_the_folds_is_refused_with_the_cure() -> None:
+    info = BUILTIN["wine"]
+    change = {"validation": 0.2, "test": 0.2, "repeats": 1, "class_counts": info.class_counts}
+    with pytest.raises(ValueError, match=r"class 2 has 38 rows outside the test part, but 45 folds .* use fewer folds"):
+        sizes(info.rows, **change, folds=45)
+
+    assert len(sizes(info.rows, **change, folds=38).folds) == 38
+
+
+@given(
+    counts=st.lists(st.integers(0, 12), min_size=1, max_size=5),
+    validation=st.floats(0.05, 0.9),
+    test=st.one_of(st.just(0.0), st.floats(0.05, 0.9)),
+    folds=st.integers(1, 6),
+)
+def test_counts_are_refused_exactly_where_rows_are(
+    counts: list[int], validation: float, test: float, folds: int
+) -> None:
+    y = np.repeat(np.arange(len(counts)), counts)
+    evaluation = {"validation": validation, "test": test, "folds": folds, "repeats": 1}
+    try:
+        expected = sizes(len(y), **evaluation, class_counts=np.bincount(y, minlength=len(counts)).tolist())
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            splits(y, "classification", **evaluation, seed=0)
+        return
+    made = splits(y, "classification", **evaluation, seed=0)
+
+    assert len(made.test_rows) == expected.test
+    assert tuple((len(train), len(held)) for train, held in made.folds) == expected.folds
+    for _, held in made.folds:
+        assert set(y[held]) == set(y)
+
+
+PARTS = {"train": np.arange(60), "validation": np.arange(60, 80), "test": np.arange(80, 100)}
+
+
+@pytest.mark.parametrize("given_parts", [("train", "validation", "test"), ("train", "test"), ("train", "validation")])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_parts_that_are_given_stay_and_the_others_are_split_off_the_training_part(
+    given_parts: tuple[str, ...], task: Any
+) -> None:
+    y = np.arange(100) % 3
+    part_rows = {name: PARTS[name] for name in given_parts}
+    rows = sum(len(each) for each in part_rows.values())
+    made = splits(y[:rows] if "test" in part_rows else y, task, **EVALUATION, part_rows=part_rows)
+    train, held = made.folds[0]
+
+    assert made.test_rows.tolist() == PARTS["test"].tolist() or "test" not in given_parts
+    assert held.tolist() == PARTS["validation"].tolist() or "validation" not in given_parts
+    assert len(made.test_rows) == (20 if "test" in given_parts else 12)
+    assert len(held) == (20 if "validation" in given_parts else 12)
+    own = [train, *(part for part, name in ((made.test_rows, "test"), (held, "validation")) if name not in given_parts)]
+    assert sorted(np.concatenate(own)) == PARTS["train"].tolist()
+    expected = sizes(
+        rows,
+        **{key: value for key, value in EVALUATION.items() if key != "seed"},
+        parts={name: len(each) for name, each in part_rows.items()},
+    )
+    assert (expected.test, expected.folds) == (len(made.test_rows), ((len(train), len(held)),))
+
+
+def test_folds_go_round_the_training_part_where_a_test_part_is_given() -> None:
+    part_rows = {"train": PARTS["train"], "test": np.arange(60, 100)}
+    made = splits(np.arange(100) % 2, "classification", **{**EVALUATION, "folds": 5}, part_rows=part_rows)
+
+    assert made.test_rows.tolist() == list(range(60, 100))
+    assert sorted(np.concatenate([held for _, held in made.folds])) == list(range(60))
+
+
+@pytest.mark.parametrize("change", [{"folds": 2}, {"repeats": 2}])
+def test_folds_and_repeats_are_refused_where_a_validation_part_is_given(change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="brings its own validation part: set folds and repeats to 1"):
+        splits(np.arange(100) % 2, "classification", **{**EVALUATION, **change}, part_rows=PARTS)

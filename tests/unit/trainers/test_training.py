@@ -212,10 +212,12 @@ def test_what_a_report_raises_ends_the_training() -> None:
                 raise TrialPruned
 
     seen = Pruning()
-    with pytest.raises(TrialPruned):
+    with pytest.raises(TrialPruned) as pruned:
         train("wine", TabularMlpConfig(epochs=10), seen=seen)
 
     assert len(seen.epochs) == 3
+    assert pruned.value.curves is not None
+    assert pruned.value.curves["roc"]["auc"] == max(epoch["val/roc_auc"] for epoch in seen.epochs)
 
 
 def test_an_objective_that_is_no_metric_of_the_task_is_refused() -> None:

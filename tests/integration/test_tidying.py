@@ -1,0 +1,48 @@
+"""What the tidy duty removes and what it keeps."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from tests import studying
+from tuner import studies
+from tuner.domain.spec import StudySpec
+from tuner.maintenance import tidy
+
+
+def test_old_keys_and_workers_go_and_new_ones_stay(engine: Engine, tmp_path: Path) -> None:
+    for key in ("old", "new"):
+        studies.submit(engine, StudySpec.model_validate(studying.external()), key)
+    with engine.begin() as connection:
+        connection.execute(
+            text("update tuner.idempotency_keys set created_at = now() - interval '8 days' where key = 'old'")
+        )
+        connection.execute(
+            text(
+                "insert into tuner.workers (id, name, version, slots, devices, trainers, seen_at) "
+                "values ('gone', 'w', '1', 1, '[]', '[]', now() - interval '8 days'), ('here', 'w', '1', 1, '[]', '[]', now())"
+            )
+        )
+
+    counts = tidy.run_once(engine, tmp_path)
+
+    assert (counts.keys, counts.workers) == (1, 1)
+    with engine.begin() as connection:
+        assert connection.execute(text("select key from tuner.idempotency_keys")).scalars().all() == ["new"]
+        assert connection.execute(text("select id from tuner.workers")).scalars().all() == ["here"]
+
+
+def test_halves_of_uploads_go_once_they_are_old(engine: Engine, tmp_path: Path) -> None:
+    names = (".11111111-x", ".22222222-x", "33333333")
+    for name in names:
+        (tmp_path / "attempts" / name).mkdir(parents=True)
+    for name in (names[0], names[2]):
+        os.utime(tmp_path / "attempts" / name, (time.time() - 7200, time.time() - 7200))
+
+    assert tidy.run_once(engine, tmp_path).drafts == 1
+
+    assert sorted(path.name for path in (tmp_path / "attempts").iterdir()) == [names[1], names[2]]

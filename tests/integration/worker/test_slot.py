@@ -1,0 +1,123 @@
+"""A slot with a real training process against a real control plane: kept warm, replaced, drained, never doubled."""
+
+from __future__ import annotations
+
+import resource
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.waiting import until
+from trainers import catalog
+from tuner.client import Client
+from tuner.wire import StudyOut, WorkerBody
+from tuner.worker import devices
+from tuner.worker.slot import Slot
+
+TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
+
+
+@pytest.fixture
+def client(http: httpx.Client) -> Iterator[Client]:
+    key = http.headers["Authorization"].removeprefix("Bearer ")
+    with Client(str(http.base_url).partition("/api/")[0], key) as opened:
+        yield opened
+
+
+@pytest.fixture
+def slot(client: Client, tmp_path: Path) -> Iterator[Slot]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    device = devices.find(1)[0]
+    client.register("worker", WorkerBody(name="w", version="1", slots=1, devices=[device.name], trainers=TRAINERS))
+    made = Slot(client, "worker", device, TRAINERS, scratch)
+    made.thread.start()
+    yield made
+    made.drain()
+    client.leave("worker")  # so that a claim that waits is answered
+    made.thread.join(40)
+    assert not made.thread.is_alive()
+    assert list(scratch.iterdir()) == []
+
+
+def submit(client: Client, **changes: Any) -> StudyOut:
+    spec = {
+        "name": f"iris {uuid.uuid4().hex[:8]}",
+        "dataset": "iris",
+        "fixed": {"epochs": 2},
+        "sampler": {"name": "random", "seed": 1},
+        "budget": {"trials": 3},
+        "limits": {"lease_s": 5},
+    }
+    return client.submit(spec | changes)
+
+
+def ends(client: Client, study: StudyOut) -> Callable[[], bool]:
+    return lambda: client.study(study.id).state in {"completed", "failed"}
+
+
+def pid_of_child(slot: Slot) -> int:
+    until(lambda: slot._child is not None, "the child starts", 60)
+    assert slot._child is not None
+    return slot._child.pid
+
+
+def test_one_child_trains_trial_after_trial(client: Client, slot: Slot) -> None:
+    pid = pid_of_child(slot)
+
+    study = submit(client)
+
+    until(ends(client, study), "the study ends")
+    assert client.study(study.id).progress.complete == 3
+    assert pid_of_child(slot) == pid
+
+
+def test_a_child_without_memory_is_replaced_and_says_why(client: Client, slot: Slot) -> None:
+    warm_up = submit(client, budget={"trials": 1})
+    until(ends(client, warm_up), "the child is warm")
+    pid = pid_of_child(slot)
+    ceiling = psutil.Process(pid).memory_info().vms + 64 * 2**20
+    resource.prlimit(pid, resource.RLIMIT_AS, (ceiling, ceiling))
+    wide = {"epochs": 1, "width": 4096, "depth": 4, "batch_size": 1024}
+
+    study = submit(client, dataset="digits", fixed=wide, budget={"trials": 1})
+    after = submit(client, budget={"trials": 1})
+
+    until(ends(client, after), "the next study ends")
+    failed = client.trial(study.id, 0)
+    assert (failed.state, failed.end_reason) == ("failed", "out-of-memory"), failed.error
+    assert failed.error is not None
+    assert "memory" in failed.error
+    assert client.trial(after.id, 0).state == "complete"
+    assert pid_of_child(slot) != pid
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_drained_slot_gives_its_trial_back_and_uses_up_no_attempt(client: Client, slot: Slot, tmp_path: Path) -> None:
+    study = submit(client, fixed={"epochs": 5000}, budget={"trials": 1}, limits={"max_attempts": 1, "lease_s": 5})
+    until(lambda: len(client.reports(study.id, 0).items) > 0, "it trains")
+
+    slot.drain()
+    slot.thread.join(30)
+
+    assert not slot.thread.is_alive()
+    given_back = client.trial(study.id, 0)
+    assert (given_back.state, given_back.attempts[0].state) == ("waiting", "released")
+    client.cancel(study.id)
+
+
+def test_a_cancelled_trial_stops_and_leaves_its_child_warm(client: Client, slot: Slot) -> None:
+    pid = pid_of_child(slot)
+    study = submit(client, fixed={"epochs": 5000}, budget={"trials": 1})
+    until(lambda: client.study(study.id).progress.running == 1, "it trains")
+
+    client.cancel(study.id)
+    after = submit(client, budget={"trials": 1})
+
+    until(ends(client, after), "the next study ends")
+    assert pid_of_child(slot) == pid
