@@ -15,7 +15,8 @@ router = APIRouter(tags=["catalog"])
 
 @router.get("/trainers", summary="Trainers, their hyperparameters and default search spaces")
 def trainers() -> TrainerList:
-    return TrainerList(items=[_trainer(trainer) for trainer in catalog.TRAINERS.values()])
+    """Ours, and those that are installed where the control plane runs; `broken` names those that cannot be used."""
+    return TrainerList(items=[_trainer(trainer) for trainer in catalog.trainers().values()], broken=catalog.broken())
 
 
 def _trainer(trainer: catalog.Trainer) -> TrainerOut:

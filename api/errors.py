@@ -28,6 +28,8 @@ STATUS: dict[type[errors.TunerError], int] = {
     errors.IdempotencyMismatchError: 422,
     errors.WrongStateError: 409,
     errors.StaleAttemptError: 409,
+    errors.TrialFinishedError: 409,
+    errors.StudyEndedError: 409,
     errors.UnauthenticatedError: 401,
     errors.ForbiddenError: 403,
     errors.TooLargeError: 413,

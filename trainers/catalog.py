@@ -1,6 +1,7 @@
 """The catalog of trainers: what there is, what it fits, how its values become a config; imports no torch.
 
-Owns `TRAINERS` and `METRICS`. The control plane validates studies with it; only `load` imports the training code.
+Owns `TRAINERS`, ours, and `METRICS`; `trainers()` has those of other people's too, where they are installed. The control
+plane validates studies with it; only `load` imports the training code.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from trainers import hyperparameters as hyper
+from trainers import plugins
 from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Direction, Kind, Task, TrainResult
 
@@ -66,7 +69,10 @@ class UnknownTrainerError(LookupError):
     """There is no trainer of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(TRAINERS))}")
+        if name in broken():
+            super().__init__(f"the trainer {name!r} is installed and cannot be used ({broken()[name]})")
+        else:
+            super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(trainers()))}")
         self.name = name
 
 
@@ -116,20 +122,36 @@ TRAINERS: dict[str, Trainer] = {
 }
 
 
+@cache
+def _installed() -> plugins.Installed[Trainer]:
+    return plugins.discover(Trainer, taken=TRAINERS)
+
+
+def trainers() -> dict[str, Trainer]:
+    """Ours, and those that are installed beside them, by name; found when first asked for."""
+    return TRAINERS | _installed().trainers
+
+
+def broken() -> dict[str, str]:
+    """Installed trainers that cannot be used, each with the reason."""
+    return _installed().broken
+
+
 def get(name: str) -> Trainer:
     """Finds a trainer by name.
 
     Raises:
         UnknownTrainerError: naming those that there are.
     """
-    if name not in TRAINERS:
+    found = trainers()
+    if name not in found:
         raise UnknownTrainerError(name)
-    return TRAINERS[name]
+    return found[name]
 
 
 def for_kind(kind: Kind) -> Trainer:
     """The trainer of a study that names none: the first that fits this kind of data."""
-    return next(trainer for trainer in TRAINERS.values() if kind in trainer.kinds)
+    return next(trainer for trainer in trainers().values() if kind in trainer.kinds)
 
 
 def hyperparameters(trainer: Trainer) -> list[hyper.Hyperparameter]:

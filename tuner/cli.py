@@ -31,6 +31,7 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
 UNREACHABLE = 3
+INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StudyName = Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")]
@@ -255,11 +256,10 @@ def submit(
         study = client.submit(spec)
         if not as_json:
             typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
-        if watch:
-            study = show.watch(client, study.id, quiet=as_json)
+        shown = show.watch(client, study.id, quiet=as_json) if watch else study
         if as_json:
-            _print_json(study.model_dump(mode="json"))
-    sys.exit(1 if study.state == "failed" else 0)
+            _print_json(shown.model_dump(mode="json"))
+    sys.exit(1 if shown.state == "failed" else 0)
 
 
 @app.command()
@@ -404,6 +404,37 @@ def import_(
         typer.echo(
             f"Study {made.id} ({made.name}) starts with {answer.imported} trials; {answer.skipped} were skipped."
         )
+
+
+@app.command()
+def run(
+    study: StudyName,
+    command: Annotated[list[str], typer.Argument(help="The script, after `--`.", metavar="COMMAND")],
+    slots: Slots = None,
+) -> None:
+    """Run an external study's trials by a script of your own; exit code 1 if the study failed.
+
+    Each trial is one process. It gets its parameters as --NAME=VALUE, as TUNER_PARAM_NAME and as JSON in TUNER_PARAMS_FILE.
+    """
+    import shutil
+
+    from tuner import parent
+    from tuner.worker import scripts
+
+    with _client() as client:
+        found = client.study(study)
+        if not found.spec.is_external:
+            _fail(f"{found.name} is trained by workers: a script of your own needs a study with trainer: external")
+        if shutil.which(command[0]) is None:
+            _fail(f"there is no command {command[0]!r} here")
+        parent.interrupt_on_signals()
+        try:
+            scripts.run(client, found, command, slots=slots, say=typer.echo)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        ended = client.study(found.id)
+    typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
+    sys.exit(1 if ended.state == "failed" else 0)
 
 
 @app.command()

@@ -5,13 +5,14 @@ Owns retries, and turning problems back into errors that tell the cure. Speaks `
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import stamina
@@ -45,11 +46,15 @@ from tuner.wire import (
     WorkerList,
 )
 
+if TYPE_CHECKING:
+    from tuner.loop import Study
+
 T = TypeVar("T", bound=BaseModel)
 
 stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
 
 API = "/api/v1"
+MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({502, 503, 504})
@@ -87,6 +92,7 @@ class Client:
 
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
         self.url = url.rstrip("/")
+        self.key = key
         self._retry_for_s = retry_for_s
         self._http = httpx.Client(
             base_url=self.url,
@@ -108,10 +114,10 @@ class Client:
 
     # ---- studies -------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> StudyOut:
+    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._call("POST", "/studies", StudyOut, json=spec, headers=headers)
+        return self._study("POST", "/studies", json=spec, headers=headers)
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
         return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
@@ -126,15 +132,20 @@ class Client:
             if cursor is None:
                 return
 
-    def study(self, name_or_id: str | int) -> StudyOut:
-        """A study by its number or its whole name."""
+    def study(self, name_or_id: str | int) -> Study:
+        """A study by its number or its whole name; `.trials()` of an external one are there to be run."""
         if isinstance(name_or_id, int) or name_or_id.isdecimal():
-            return self._call("GET", f"/studies/{name_or_id}", StudyOut)
+            return self._study("GET", f"/studies/{name_or_id}")
         for found in self.studies(name=name_or_id):
             if found.name == name_or_id:
-                return found
+                return self._study("GET", f"/studies/{found.id}")
         text = f"there is no study named {name_or_id!r}: `tuner studies` lists those there are"
         raise ClientError(text, status=404, type_="not-found")
+
+    def _study(self, method: str, path: str, **request: Any) -> Study:
+        from tuner.loop import Study  # noqa: PLC0415 - the loop over a study's trials knows the client
+
+        return self._call(method, path, Study, **request).with_client(self)
 
     def cancel(self, study_id: int) -> StudyOut:
         return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
@@ -177,6 +188,12 @@ class Client:
     def trial(self, study_id: int, number: int) -> TrialDetail:
         return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
 
+    def mlflow_run(self, run_id: str) -> dict[str, Any]:
+        """MLflow's own word on a run: `info`, and `data` with params, tags and each metric's last value."""
+        found = self._send("GET", f"{MLFLOW}/api/2.0/mlflow/runs/get", params={"run_id": run_id}).json()
+        run: dict[str, Any] = found["run"]
+        return run
+
     def reports(self, study_id: int, number: int) -> ReportList:
         return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
 
@@ -215,6 +232,10 @@ class Client:
     def release(self, attempt_id: uuid.UUID) -> TrialEnded:
         return self._call("POST", f"/attempts/{attempt_id}/release", TrialEnded)
 
+    def optuna(self, method: str, body: dict[str, Any]) -> Any:
+        """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""
+        return json.loads(self._send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
+
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def is_ready(self) -> bool:
@@ -244,7 +265,8 @@ class Client:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
             with _opened(request.pop("file", None)) as body:
-                response = self._http.request(method, API + path, **request | body)
+                url = path if path.startswith(MLFLOW) else API + path
+                response = self._http.request(method, url, **request | body)
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"

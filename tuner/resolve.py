@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
 from trainers.data import split
@@ -140,7 +140,7 @@ def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
     except catalog.UnknownTrainerError as error:
         raise InvalidError([FieldError("/trainer", f"{error}, and {EXTERNAL} for a loop of your own")]) from None
     if dataset.kind not in trainer.kinds or dataset.task not in trainer.tasks:
-        fitting = [t.name for t in catalog.TRAINERS.values() if dataset.kind in t.kinds and dataset.task in t.tasks]
+        fitting = [t.name for t in catalog.trainers().values() if dataset.kind in t.kinds and dataset.task in t.tasks]
         cure = f"use {' or '.join(fitting)}, or leave it out" if fitting else "choose another data set"
         detail = f"{trainer.name} does not fit {dataset.name}, which is {dataset.kind} data for {dataset.task}: {cure}"
         raise InvalidError([FieldError("/trainer", detail)])
@@ -175,7 +175,11 @@ def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parame
                 entry["when"] = when
     if not default:
         raise InvalidError([FieldError("/fixed", "everything is fixed, nothing is left to search: leave one out")])
-    return _space.validate_python(default)
+    try:
+        return _space.validate_python(default)
+    except ValidationError as error:  # of a trainer that is not ours
+        detail = f"the default search space of {trainer.name} is none ({error.errors()[0]['msg']}): give one"
+        raise InvalidError([FieldError("/search_space", detail)]) from None
 
 
 def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> None:

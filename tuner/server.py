@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 
+import structlog
 import uvicorn
 
 from api.app import create_app
+from trainers import catalog
 from tuner import keys
 from tuner.settings import Settings
 from tuner.store import database, migrate
 
 MIN_KEY_LENGTH = 20
+
+log = structlog.get_logger()
 
 
 class InsecureError(Exception):
@@ -35,6 +39,8 @@ def run(settings: Settings, listen_fd: int | None = None) -> None:
     )
     engine = database.connect(settings.database_url, pool_size=20)
     migrate.upgrade(engine)
+    for unusable, reason in catalog.broken().items():
+        log.warning("an installed trainer cannot be used", trainer=unusable, reason=reason)
     app = create_app(settings, engine, ring)
     config = uvicorn.Config(
         app,

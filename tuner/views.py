@@ -192,7 +192,9 @@ def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
     row = trials.get(connection, study_id, number)
     held = [AttemptOut.model_validate(attempt) for attempt in attempts.of_trial(connection, row.id)]
     shown = _trial(row)
-    return TrialDetail(**shown.model_dump(), distributions=json.loads(row.distributions), attempts=held)
+    return TrialDetail(
+        **shown.model_dump(), distributions=json.loads(row.distributions), attempts=held, run_id=row.run_id
+    )
 
 
 def trial_id(connection: Connection, study_id: int, number: int) -> int:

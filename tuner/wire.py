@@ -178,6 +178,7 @@ class TrialOut(Answer):
 class TrialDetail(TrialOut):
     distributions: dict[str, Any]
     attempts: list[AttemptOut]
+    run_id: str | None = Field(default=None, description="MLflow's; null until MLflow shows the trial.")
 
 
 class TrialPage(Answer):
@@ -309,6 +310,14 @@ class TrialEnded(Answer):
     state: str
 
 
+class OptunaCall(Body):
+    """A call of a method of Optuna's storage."""
+
+    holder: Token = Field(description="Of the script's process: it holds the leases of its trials.")
+    request_id: Token = Field(description="Chosen anew for each call; the same when it is sent again.")
+    arguments: Annotated[dict[StrictStr, Any], Field(max_length=10)]
+
+
 # ---- workers and trainers --------------------------------------------------------------------------------------------
 
 
@@ -360,6 +369,7 @@ class TrainerOut(Answer):
 
 class TrainerList(Answer):
     items: list[TrainerOut]
+    broken: dict[str, str] = Field(default={}, description="Installed, and why they cannot be used.")
 
 
 class DatasetOut(Answer):

@@ -74,6 +74,16 @@ class StaleAttemptError(TunerError):
     title = "This attempt no longer holds its trial"
 
 
+class TrialFinishedError(TunerError):
+    type = "trial-finished"
+    title = "A finished trial does not change"
+
+
+class StudyEndedError(TunerError):
+    type = "study-ended"
+    title = "The study starts no further trial"
+
+
 class UnauthenticatedError(TunerError):
     type = "unauthenticated"
     title = "A key is needed"

@@ -108,6 +108,11 @@ def by_name(connection: Connection, name: str) -> StudyRow | None:
     return connection.execute(select(*_columns).where(studies.c.name == name)).one_or_none()
 
 
+def of_trial(connection: Connection, trial_id: int) -> StudyRow | None:
+    """The study that a trial belongs to."""
+    return connection.execute(select(*_columns).join(trials).where(trials.c.id == trial_id)).one_or_none()
+
+
 def remove(connection: Connection, study: StudyRow) -> None:
     """Deletes a study's rows and leaves word of what lies outside the database, for maintenance to clear."""
     if study.experiment_id is not None:
