@@ -74,8 +74,7 @@ def numbers(texts: pd.Series, form: str) -> np.ndarray:
         kept = texts.str.replace(r"[^0-9.,+-]", "", regex=True)
         thousands, point = (",", ".") if form == "1,234.50" else (".", ",")
         texts = kept.str.replace(thousands, "", regex=False).str.replace(point, ".", regex=False)
-    values: np.ndarray = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return values
+    return np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan))
 
 
 def booleans(texts: pd.Series, form: str) -> np.ndarray:

@@ -79,7 +79,7 @@ def _written(value: float, given: str) -> str | None:
     if given == "boolean":
         return "true" if value else "false"
     if given == "date":
-        return str(np.datetime64(round(value * cells.DAY_US), "us"))
+        return str(pd.Timestamp(round(value * cells.DAY_US), unit="us").isoformat())
     return str(int(value)) if float(value).is_integer() else repr(value)
 
 
