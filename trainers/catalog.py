@@ -101,7 +101,7 @@ TRAINERS: dict[str, Trainer] = {
         Trainer(
             name="tabular-mlp",
             version="1",
-            summary="Fully connected network on standardised columns.",
+            summary="Fully connected network on standardised columns, with embeddings of categories.",
             kinds=("tabular",),
             tasks=("classification", "regression"),
             config=TabularMlpConfig,

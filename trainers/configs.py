@@ -88,7 +88,7 @@ class ImageMlpConfig(TrainingConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabularMlpConfig(TrainingConfig):
-    """`tabular-mlp`: standardised columns through fully connected layers."""
+    """`tabular-mlp`: standardised columns and embedded categories through fully connected layers."""
 
     width: int = whole(
         128, 1, 16_384, "Units of the first hidden layer; each next layer has half, at least 8.", log=True
@@ -99,6 +99,6 @@ class TabularMlpConfig(TrainingConfig):
     epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
     noise_std: float | None = number(None, 0.0, 2.0, f"Gaussian noise, in deviations of the column. {BY_PRESET}")
     feature_dropout: float | None = number(
-        None, 0.0, 0.9, f"Share of cells replaced by their column's mean. {BY_PRESET}"
+        None, 0.0, 0.9, f"Share of cells replaced by their column's mean, or by an unknown category. {BY_PRESET}"
     )
     mixup_alpha: float | None = number(None, 0.0, 4.0, f"Mixing of rows by Beta(alpha, alpha). {BY_PRESET}")
