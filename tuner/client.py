@@ -5,11 +5,15 @@ Owns retries, and turning problems back into errors that tell the cure. Speaks `
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import stamina
@@ -42,6 +46,7 @@ from tuner.wire import (
     WorkerBody,
     WorkerList,
 )
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -49,6 +54,7 @@ stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error o
 
 API = "/api/v1"
 TIMEOUT_S = 30.0
+UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({502, 503, 504})
 
@@ -183,6 +189,71 @@ class Client:
     def workers(self) -> WorkerList:
         return self._call("GET", "/workers", WorkerList)
 
+    # ---- data sets -----------------------------------------------------------------------------------------------
+
+    def upload_dataset(
+        self,
+        name: str,
+        *,
+        data: Path | None = None,
+        train: Path | None = None,
+        validation: Path | None = None,
+        test: Path | None = None,
+        **source: Any,
+    ) -> DatasetDetail:
+        """Uploads a data set, streamed from disk; the same files and source again are the same version.
+
+        Args:
+            name: a new one, or one that gets its next version.
+            data: the one file, csv, tsv, parquet or npz.
+            train: instead of `data`: rows to learn from.
+            validation: beside `train`.
+            test: beside `train`.
+            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`.
+        """
+        given = {"data": data, "train": train, "validation": validation, "test": test}
+        paths = {part: Path(path) for part, path in given.items() if path is not None}
+        said = {key: value for key, value in source.items() if value is not None}
+        return self._call(
+            "POST",
+            "/datasets",
+            DatasetDetail,
+            params={"name": name},
+            data={"source": json.dumps(said)},
+            paths=paths,
+            timeout=httpx.Timeout(UPLOAD_S, connect=5.0),
+        )
+
+    def datasets(self) -> Iterator[DatasetOut]:
+        """Every data set in its newest version, newest first, built-in ones last."""
+        cursor: str | None = None
+        while True:
+            page = self._call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
+        """A data set with its columns; its newest version unless one is named."""
+        return self._call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def delete_dataset(self, name: str, version: int | None = None) -> None:
+        """Deletes a version, or all of them; refused while a study uses it."""
+        self._send("DELETE", _dataset_path(name, version))
+
+    def download_dataset(self, name: str, version: int, file: IO[bytes]) -> None:
+        """Writes the files of an uploaded data set as a tar; not repeated by itself, since a part may be written."""
+        try:
+            with self._http.stream("GET", f"{API}{_dataset_path(name, version)}/files") as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
     # ---- what a worker says --------------------------------------------------------------------------------------
 
     def register(self, worker_id: str, body: WorkerBody) -> None:
@@ -220,6 +291,10 @@ class Client:
         except httpx.HTTPError:
             return False
 
+    def _unreachable(self, error: httpx.TransportError) -> ClientError:
+        why = str(error) or type(error).__name__
+        return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
+
     def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         return answer.model_validate_json(self._send(method, path, **request).content)
 
@@ -238,18 +313,27 @@ class Client:
     def _once(self, method: str, path: str, *, last: bool, **request: Any) -> httpx.Response:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
-        try:
-            response = self._http.request(method, API + path, **request)
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"
-            raise _TryAgainError(ClientError(text)) from None
+        paths: dict[str, Path] = request.pop("paths", {})
+        with ExitStack() as stack:  # opened here, so that each try sends files from their beginning
+            if paths:
+                request["files"] = {
+                    part: (path.name, stack.enter_context(path.open("rb"))) for part, path in paths.items()
+                }
+            try:
+                response = self._http.request(method, API + path, **request)
+            except httpx.TransportError as error:
+                raise _TryAgainError(self._unreachable(error)) from None
         if response.is_success:
             return response
         refusal = _refusal(response)
         if response.status_code in RETRIED_STATUS and not last:
             raise _TryAgainError(refusal)
         raise refusal
+
+
+def _dataset_path(name: str, version: int | None) -> str:
+    path = f"/datasets/{quote(name, safe='')}"
+    return path if version is None else f"{path}/versions/{version}"
 
 
 def _given(**params: str | None) -> dict[str, str]:
