@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
-from tuner import dataset_folder, dataset_views, datasets
+from tuner import dataset_folder, dataset_uploads, dataset_views, datasets
 from tuner.inspection import Limits
 from tuner.store import datasets as store
 from tuner.store.database import transaction
@@ -44,7 +44,9 @@ async def upload(
     """
     limits = Limits(settings.max_upload_mb * 2**20, settings.inspect_memory_mb * 2**20, settings.inspect_s)
     content_type = request.headers.get("content-type", "")
-    row, is_new = await datasets.receive(engine, settings.artifacts, name, content_type, request.stream(), limits)
+    row, is_new = await dataset_uploads.receive(
+        engine, settings.artifacts, name, content_type, request.stream(), limits
+    )
     shown = await run_in_threadpool(_detail, engine, row.name, row.version)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"{shown.links['self']}/versions/{shown.version}"

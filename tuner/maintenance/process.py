@@ -73,7 +73,7 @@ def _duties(settings: Settings, engine: Engine, key: str) -> tuple[Duty, ...]:
     return (
         Duty("reap", 1.0, lambda: reap.run_once(engine).did_much),
         Duty("publish", 0.25, lambda: publish.run_once(engine, target, memory).did_something),
-        Duty("tidy", 3600.0, lambda: tidy.run_once(engine).did_much),
+        Duty("tidy", 3600.0, lambda: tidy.run_once(engine, settings.artifacts).did_much),
     )
 
 

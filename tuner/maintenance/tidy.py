@@ -1,24 +1,28 @@
-"""Duty: forget what is of no use any more: old Idempotency-Keys, workers long gone."""
+"""Duty: forget what is of no use any more: old Idempotency-Keys, workers long gone, drafts of data sets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tuner import datasets
 from tuner.store import tidying
 from tuner.store.database import transaction
 
 KEEP_KEYS_DAYS = 7
 KEEP_WORKERS_DAYS = 7
+KEEP_DRAFTS_HOURS = 24  # an upload that goes on writes to its folder
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows removed in one round."""
+    """Rows and folders removed in one round."""
 
     keys: int
     workers: int
+    drafts: int
 
     @property
     def did_much(self) -> bool:
@@ -26,9 +30,15 @@ class Counts:
         return False
 
 
-def run_once(engine: Engine) -> Counts:
+def run_once(engine: Engine, store: Path) -> Counts:
+    """One round.
+
+    Args:
+        engine: to our tables.
+        store: the artifact folder.
+    """
     with transaction(engine) as connection:
-        return Counts(
-            keys=tidying.remove_keys(connection, KEEP_KEYS_DAYS),
-            workers=tidying.remove_workers(connection, KEEP_WORKERS_DAYS),
-        )
+        keys = tidying.remove_keys(connection, KEEP_KEYS_DAYS)
+        gone = tidying.remove_workers(connection, KEEP_WORKERS_DAYS)
+    drafts = datasets.remove_drafts(engine, store, older_than_s=KEEP_DRAFTS_HOURS * 3600)
+    return Counts(keys=keys, workers=gone, drafts=drafts)
