@@ -20,6 +20,7 @@ from trainers.data.cells import MISSING
 from trainers.data.info import Column
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
+IMAGES_AT_ONCE = 1024
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
@@ -83,7 +84,11 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
         indices = [_indices(column, x[:, i]) for i, column in enumerate(columns) if column["kind"] == "category"]
         return np.column_stack([standardised, *absent, *indices]).astype(np.float32)
     channels = x if x.ndim == 4 else x[..., None]
-    return np.ascontiguousarray(np.moveaxis((channels - mean) / scale, -1, 1), dtype=np.float32)
+    made = np.empty((len(x), channels.shape[3], *channels.shape[1:3]), np.float32)
+    for start in range(0, len(x), IMAGES_AT_ONCE):  # in float64, which all of them at once might have no room for
+        chunk = slice(start, start + IMAGES_AT_ONCE)
+        made[chunk] = np.moveaxis((channels[chunk] - mean) / scale, -1, 1)
+    return made
 
 
 def vocabulary_sizes(preprocessing: dict[str, Any]) -> list[int]:
