@@ -9,12 +9,13 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from trainers.configs import ImageMlpConfig, TabularMlpConfig
+from trainers.configs import ImageConfig, TabularMlpConfig
 
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Batch and targets to the augmented batch and targets; to be mixed, targets must be floats `(B, T)`."""
@@ -57,7 +58,7 @@ TABULAR_PRESETS = {
 }
 
 
-def image_strengths(config: ImageMlpConfig, side: int) -> ImageStrengths:
+def image_strengths(config: ImageConfig, side: int) -> ImageStrengths:
     """A config's strengths: its own where it names them, else its preset's."""
     preset = image_preset(config.augmentation, side)
     return ImageStrengths(
@@ -77,6 +78,15 @@ def tabular_strengths(config: TabularMlpConfig) -> TabularStrengths:
         feature_dropout=preset.feature_dropout if config.feature_dropout is None else config.feature_dropout,
         mixup_alpha=preset.mixup_alpha if config.mixup_alpha is None else config.mixup_alpha,
     )
+
+
+def darkest(preprocessing: dict[str, Any], device: str) -> Tensor:
+    """The darkest value of each channel in training, in the network's scale, `(C, 1, 1)`: the background."""
+    values = [
+        (low - mean) / scale
+        for low, mean, scale in zip(*(preprocessing[key] for key in ("low", "mean", "scale")), strict=True)
+    ]
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augment | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from trainers import hyperparameters as hyper
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Direction, Kind, Task, TrainResult
 
 METRICS: dict[Task, dict[str, Direction]] = {
@@ -96,6 +96,21 @@ TRAINERS: dict[str, Trainer] = {
                 **SHARED_SPACE,
                 "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
                 "width": {"type": "int", "low": 32, "high": 512, "log": True},
+            },
+        ),
+        Trainer(
+            name="image-cnn",
+            version="1",
+            summary="Small residual network of convolutions, for images.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageCnnConfig,
+            entry_point="trainers.image_cnn:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
+                "depth": {"type": "int", "low": 1, "high": 4},
+                "width": {"type": "int", "low": 8, "high": 64, "log": True},
             },
         ),
         Trainer(

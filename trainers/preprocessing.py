@@ -20,6 +20,7 @@ from trainers.data.cells import MISSING
 from trainers.data.info import Column
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
+IMAGES_AT_ONCE = 1024
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
@@ -41,11 +42,13 @@ def fit(train: Part) -> dict[str, Any]:
     dataset = train.dataset
     x = dataset.x[train.rows]
     columns = [_fit_column(column, x[:, i]) for i, column in enumerate(_columns(dataset))]
-    values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
-    _refuse_non_finite(dataset, columns, values)
-    mean, scale = _mean_and_scale(values)
-    y = dataset.y[train.rows].astype(np.float64)[:, None]
-    target_mean, target_scale = _mean_and_scale(y)
+    if x.dtype == np.uint8 and dataset.kind == "image":
+        of_values = _byte_statistics(x)
+    else:
+        values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
+        _refuse_non_finite(dataset, columns, values)
+        of_values = _statistics(values)
+    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
     return {
         "kind": dataset.kind,
@@ -55,12 +58,9 @@ def fit(train: Part) -> dict[str, Any]:
         "class_names": list(dataset.class_names),
         "columns": columns,
         "missing": sorted(MISSING),
-        "mean": mean.tolist(),
-        "scale": scale.tolist(),
-        "low": values.min(axis=0).tolist(),
-        "high": values.max(axis=0).tolist(),
-        "target_mean": float(target_mean[0]) if regression else 0.0,
-        "target_scale": float(target_scale[0]) if regression else 1.0,
+        **of_values,
+        "target_mean": of_targets["mean"][0] if regression else 0.0,
+        "target_scale": of_targets["scale"][0] if regression else 1.0,
     }
 
 
@@ -83,7 +83,11 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
         indices = [_indices(column, x[:, i]) for i, column in enumerate(columns) if column["kind"] == "category"]
         return np.column_stack([standardised, *absent, *indices]).astype(np.float32)
     channels = x if x.ndim == 4 else x[..., None]
-    return np.ascontiguousarray(np.moveaxis((channels - mean) / scale, -1, 1), dtype=np.float32)
+    made = np.empty((len(x), channels.shape[3], *channels.shape[1:3]), np.float32)
+    for start in range(0, len(x), IMAGES_AT_ONCE):  # in float64, which all of them at once might have no room for
+        chunk = slice(start, start + IMAGES_AT_ONCE)
+        made[chunk] = np.moveaxis((channels[chunk] - mean) / scale, -1, 1)
+    return made
 
 
 def vocabulary_sizes(preprocessing: dict[str, Any]) -> list[int]:
@@ -187,11 +191,26 @@ def _pixels(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float64).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
 
 
-def _mean_and_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
+def _byte_statistics(x: np.ndarray) -> dict[str, list[float]]:
+    """`_statistics` of images of bytes by channel, out of how often each of the 256 values occurs."""
+    channels = (x if x.ndim == 4 else x[..., None]).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
+    counts = np.stack([np.bincount(channels[:, i], minlength=256) for i in range(channels.shape[1])])
+    bytes_ = np.arange(256.0)
+    mean = counts @ bytes_ / len(channels)
+    deviation = np.sqrt(np.sum(counts * (bytes_ - mean[:, None]) ** 2, axis=1) / len(channels))
+    low, high = np.argmax(counts > 0, axis=1), 255 - np.argmax(counts[:, ::-1] > 0, axis=1)
+    scale = np.where(low == high, 1.0, deviation)
+    return {"mean": mean.tolist(), "scale": scale.tolist(), "low": [*map(float, low)], "high": [*map(float, high)]}
+
+
+def _statistics(values: np.ndarray) -> dict[str, list[float]]:
+    """Mean, scale, least and greatest of each column of `(rows, columns)`."""
+    mean, deviation, low, high = values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)
     # the deviation of a constant column is rounding noise, which would blow the column up
-    constant = values.min(axis=0) == values.max(axis=0)
-    return np.where(constant, values[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
+    constant = low == high
+    scale = np.where(constant | (deviation == 0), 1.0, deviation)
+    found = {"mean": np.where(constant, low, mean), "scale": scale, "low": low, "high": high}
+    return {name: column.tolist() for name, column in found.items()}
 
 
 def _refuse_non_finite(dataset: Dataset, columns: list[dict[str, Any]], values: np.ndarray) -> None:

@@ -14,18 +14,21 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "."})
 MISSING_TARGETS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "?"})  # `-` and `none` are names of classes
 
 SPACE = "[ \u00a0\u202f]"
+GAPS = "'\u2019 \u00a0\u202f"  # between thousands, beside comma or point
 SIGN = "[+-]?"
 CURRENCY = f"(?:(?:[$€£¥₹₩₽₺]|[A-Z]{{3}}|R[$]|kr|zł|Fr|元){SPACE}?)?"
 NUMBERS = {
     "whole": f"{SIGN}[0-9]+",
     "": rf"{SIGN}(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf(?:inity)?))",
-    "1,234.50": rf"{SIGN}{CURRENCY}{SIGN}(?:[0-9]{{1,3}}(?:[,'\u2019 \u00a0\u202f][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?",
-    "1.234,50": rf"{SIGN}{CURRENCY}{SIGN}(?:[0-9]{{1,3}}(?:[.'\u2019 \u00a0\u202f][0-9]{{3}})+|[0-9]+)(?:,[0-9]+)?",
+    "1,234.50": rf"{SIGN}{CURRENCY}{SIGN}(?:[0-9]{{1,3}}(?:[,{GAPS}][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?",
+    "1.234,50": rf"{SIGN}{CURRENCY}{SIGN}(?:[0-9]{{1,3}}(?:[.{GAPS}][0-9]{{3}})+|[0-9]+)(?:,[0-9]+)?",
 }
 AFTER = f"{SPACE}?{CURRENCY}%?"
 ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
@@ -46,10 +49,20 @@ def without_missing(texts: pd.Series, missing: frozenset[str] = MISSING) -> pd.S
     return stripped.mask(stripped.str.lower().isin(missing))
 
 
-def number_formats(texts: pd.Series, *, decimal_comma: bool) -> dict[str, pd.Series]:
-    """Which texts each number format reads, the likeliest format first; missing ones are read by all."""
+def number_format(texts: pd.Series, *, decimal_comma: bool) -> tuple[str, np.ndarray]:
+    """The likeliest number format of those that read the most texts, and which it reads `(rows,)`.
+
+    A missing text is read by all. With `decimal_comma`, 1,234 is more likely one and a bit than a thousand.
+    """
     decorated = ("1.234,50", "1,234.50") if decimal_comma else ("1,234.50", "1.234,50")
-    return {name: _matches(texts, NUMBERS[name] + (AFTER if "1" in name else "")) for name in ("whole", "", *decorated)}
+    best, best_reads = "", np.zeros(len(texts), bool)
+    for form in ("whole", "", *decorated):
+        reads = _matches(texts, NUMBERS[form] + (AFTER if "1" in form else "")).to_numpy()
+        if reads.sum() > best_reads.sum():
+            best, best_reads = form, reads
+        if best_reads.all():
+            break
+    return best, best_reads
 
 
 def date_formats(texts: pd.Series) -> list[str]:
@@ -58,14 +71,21 @@ def date_formats(texts: pd.Series) -> list[str]:
     if _matches(different, ISO).all() and not np.isnan(dates(different, "ISO8601")).any():
         return ["ISO8601"]
     # few columns hold dates: a few cells tell which formats are worth a look at all of them
-    likely = [form for form in DATES[1:] if not np.isnan(dates(different.head(FEW_CELLS), form)).any()]
+    few = different.head(FEW_CELLS)
+    if not few.str.contains("[0-9]", regex=True).all():
+        return []
+    likely = [form for form in DATES[1:] if not np.isnan(dates(few, form)).any()]
     return [form for form in likely if not np.isnan(dates(different, form)).any()]
 
 
 def boolean_format(texts: pd.Series) -> str | None:
     """The pair of words that all texts are of, or None."""
-    words = set(texts.dropna().str.lower().unique())
-    return next((pair for pair in WORDS if words <= set(pair.split("/"))), None)
+    for some in (texts.head(FEW_CELLS), texts):  # few columns are booleans, and a few cells tell most others
+        words = set(some.dropna().str.lower().unique())
+        pair = next((pair for pair in WORDS if words <= set(pair.split("/"))), None)
+        if pair is None:
+            break
+    return pair
 
 
 def numbers(texts: pd.Series, form: str) -> np.ndarray:
@@ -96,4 +116,6 @@ def days(times: pd.Series) -> np.ndarray:
 
 
 def _matches(texts: pd.Series, pattern: str) -> pd.Series:
-    return texts.isna() | texts.str.fullmatch(pattern).fillna(False).astype(bool)
+    # arrow's own engine: pandas would match one Python string after the other
+    found = compute.match_substring_regex(pa.array(texts, pa.string(), from_pandas=True), f"^(?:{pattern})$")
+    return pd.Series(compute.fill_null(found, fill_value=True).to_numpy(zero_copy_only=False), texts.index)

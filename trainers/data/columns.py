@@ -103,16 +103,15 @@ def _useless(name: str, column: Cells, rows: int) -> str | None:
 def _inferred(table: Table, name: str, texts: pd.Series, missing: int, notes: list[str]) -> Column:
     if (words := cells.boolean_format(texts)) is not None:
         return Column(name, "boolean", missing=missing, format=words)
-    readings = cells.number_formats(texts, decimal_comma=decimal_comma(table))
-    for form, reads in readings.items():
-        if reads.all():
-            return Column(name, "number", missing=missing, format=form)
+    form, reads = cells.number_format(texts, decimal_comma=decimal_comma(table))
+    if reads.all():
+        return Column(name, "number", missing=missing, format=form)
     if dates := cells.date_formats(texts):
         if len(dates) > 1:
             notes.append(f"{name} is read as {dates[0]}, and could be {dates[1]}: write dates as 2024-12-31 to be sure")
         return Column(name, "date", missing=missing, format=dates[0])
     written = len(texts) - missing
-    _refuse_lone_texts(table, name, texts, readings, written)
+    _refuse_lone_texts(table, name, texts, ~reads, written)
     different = texts.nunique()
     if different > max(FEW_ROWS, written / 2):
         notes.append(
@@ -128,12 +127,11 @@ def decimal_comma(table: Table) -> bool:
     return any(file.delimiter == ";" for file in table.files.values())
 
 
-def _refuse_lone_texts(table: Table, name: str, texts: pd.Series, readings: dict[str, pd.Series], written: int) -> None:
+def _refuse_lone_texts(table: Table, name: str, texts: pd.Series, wrong: np.ndarray, written: int) -> None:
     """Refuses a column of numbers with a few texts, which would silently become a category of a thousand values."""
-    wrong = ~max(readings.values(), key=lambda reads: int(reads.sum()))
     if written >= FEW_ROWS and 0 < wrong.sum() <= (1 - NEARLY_ALL) * written:
         cure = f"is no number, and nearly all others here are: mend it, or say columns: {{{name}: category}}"
-        raise FaultsError(*table.row_faults(wrong.to_numpy(), name, (f"{text!r} {cure}" for text in texts[wrong])))
+        raise FaultsError(*table.row_faults(wrong, name, (f"{text!r} {cure}" for text in texts[wrong])))
 
 
 def _declared(table: Table, name: str, said: ColumnKind, texts: pd.Series, missing: int, notes: list[str]) -> Column:
@@ -142,9 +140,7 @@ def _declared(table: Table, name: str, said: ColumnKind, texts: pd.Series, missi
     if said == "boolean":
         return Column(name, "boolean", missing=missing, format=_two_words(table, name, texts))
     if said == "number":
-        readings = cells.number_formats(texts, decimal_comma=decimal_comma(table))
-        form, reads = max(readings.items(), key=lambda reading: int(reading[1].sum()))
-        read = reads.to_numpy(bool)
+        form, read = cells.number_format(texts, decimal_comma=decimal_comma(table))
     else:
         form = next(iter(cells.date_formats(texts)), None) or max(
             cells.DATES, key=lambda each: int(np.isfinite(cells.dates(texts.dropna().head(200), each)).sum())

@@ -52,7 +52,7 @@ def read_source(folder: Path) -> Source:
     tasks = get_args(Task)
     if source.task not in {None, *tasks}:
         faults.append(f"task is {source.task!r}: use {' or '.join(tasks)}, or leave it out")
-    if source.delimiter is not None and len(source.delimiter) != 1:
+    if source.delimiter is not None and (len(source.delimiter) != 1 or source.delimiter in '"\r\n'):
         faults.append(f"delimiter is {source.delimiter!r}: use one character, or leave it out")
     for name, kind in source.columns.items():
         if kind not in COLUMN_KINDS:

@@ -79,9 +79,8 @@ def _numbers(table: Table, given: Cells, texts: pd.Series) -> np.ndarray | None:
     if given.given != "text":
         values: np.ndarray = given.values.to_numpy(np.float64)
         return values
-    readings = cells.number_formats(texts, decimal_comma=columns.decimal_comma(table))
-    form = next((form for form, reads in readings.items() if reads.all()), None)
-    return None if form is None else cells.numbers(texts, form)
+    form, reads = cells.number_format(texts, decimal_comma=columns.decimal_comma(table))
+    return cells.numbers(texts, form) if reads.all() else None
 
 
 def _found(texts: pd.Series, numbers: np.ndarray | None, *, whole: bool, notes: list[str]) -> Task:
@@ -98,10 +97,9 @@ def _found(texts: pd.Series, numbers: np.ndarray | None, *, whole: bool, notes: 
 
 def _quantities(table: Table, name: str, texts: pd.Series, numbers: np.ndarray | None) -> np.ndarray:
     if numbers is None:
-        readings = cells.number_formats(texts, decimal_comma=columns.decimal_comma(table))
-        wrong = ~max(readings.values(), key=lambda reads: int(reads.sum()))
+        _, reads = cells.number_format(texts, decimal_comma=columns.decimal_comma(table))
         cure = "is no number, as regression needs: mend it, or say task: classification"
-        raise FaultsError(*table.row_faults(wrong.to_numpy(), name, (f"{text!r} {cure}" for text in texts[wrong])))
+        raise FaultsError(*table.row_faults(~reads, name, (f"{text!r} {cure}" for text in texts[~reads])))
     infinite = ~np.isfinite(numbers)
     if infinite.any():
         cure = "is no target: give a finite number, or leave the row out"

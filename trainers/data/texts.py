@@ -11,6 +11,7 @@ from trainers.data.faults import Fault, FaultsError
 DELIMITERS = ",;\t|"
 SNIFFED_RECORDS = 50
 BINARY = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "a gzip file", b"PAR1": "a Parquet file"}
+UTF8_MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -29,6 +30,8 @@ def decode(file: str, content: bytes, encoding: str | None) -> str:
         if content.startswith(mark):
             raise FaultsError(Fault(file=file, detail=f"this is {name}: unpack it, or save the table as CSV in UTF-8"))
     tried = encoding or ("utf-16" if content.startswith(WIDE_MARKS) else "utf-8")
+    if content.startswith(UTF8_MARK):
+        tried = "utf-8"  # whatever was said: no text in another encoding begins like this
     try:
         text = content.decode(tried)
     except LookupError:
