@@ -195,10 +195,10 @@ class Client:
         self,
         name: str,
         *,
-        data: Path | None = None,
-        train: Path | None = None,
-        validation: Path | None = None,
-        test: Path | None = None,
+        data: str | Path | None = None,
+        train: str | Path | None = None,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
         **source: Any,
     ) -> DatasetDetail:
         """Uploads a data set, streamed from disk; the same files and source again are the same version.

@@ -20,6 +20,7 @@ from api.app import rest_app
 from api.gate import Gate
 from tests.serving import serving
 from tuner import dataset_folder, keys
+from tuner.client import Client, ClientError
 from tuner.settings import Settings
 
 ADMIN, WORKER = "admin-key-for-this-test-only", "worker-key-for-this-test-only"
@@ -203,6 +204,15 @@ def test_too_large_an_upload_is_refused_while_it_comes(small: httpx.Client, tmp_
 
     assert answer.status_code == 413
     assert "TUNER_MAX_UPLOAD_MB" in answer.json()["detail"]
+    assert folders(tmp_path) == []
+
+
+def test_the_client_hears_of_a_limit_that_it_runs_into_while_it_sends(small: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "large.csv").write_bytes(b"a,y\n" + b"1,2\n" * 10_000_000)
+    with Client(str(small.base_url.join("/")), ADMIN) as client, pytest.raises(ClientError) as refused:
+        client.upload_dataset("large", data=tmp_path / "large.csv", target="y")
+
+    assert (refused.value.status, refused.value.type) == (413, "too-large")
     assert folders(tmp_path) == []
 
 
