@@ -1,14 +1,11 @@
-"""`/trainers` and `/datasets`: what a study may name."""
+"""`/trainers`: what a study may name."""
 
 from __future__ import annotations
-
-import math
 
 from fastapi import APIRouter
 
 from trainers import catalog
-from trainers.data.builtin import BUILTIN
-from tuner.wire import DatasetList, DatasetOut, HyperparameterOut, TrainerList, TrainerOut
+from tuner.wire import HyperparameterOut, TrainerList, TrainerOut
 
 router = APIRouter(tags=["catalog"])
 
@@ -40,22 +37,4 @@ def _trainer(trainer: catalog.Trainer) -> TrainerOut:
             )
             for each in catalog.hyperparameters(trainer)
         ],
-    )
-
-
-@router.get("/datasets", summary="Data sets")
-def datasets() -> DatasetList:
-    return DatasetList(
-        items=[
-            DatasetOut(
-                name=info.name,
-                kind=info.kind,
-                task=info.task,
-                rows=info.rows,
-                features=math.prod(info.shape),
-                classes=len(info.class_names),
-                digest=info.digest,
-            )
-            for info in BUILTIN.values()
-        ]
     )

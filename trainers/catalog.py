@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from trainers import hyperparameters as hyper
 from trainers import plugins
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Direction, Kind, Task, TrainResult
 
 METRICS: dict[Task, dict[str, Direction]] = {
@@ -105,9 +105,24 @@ TRAINERS: dict[str, Trainer] = {
             },
         ),
         Trainer(
+            name="image-cnn",
+            version="1",
+            summary="Small residual network of convolutions, for images.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageCnnConfig,
+            entry_point="trainers.image_cnn:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
+                "depth": {"type": "int", "low": 1, "high": 4},
+                "width": {"type": "int", "low": 8, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
             name="tabular-mlp",
             version="1",
-            summary="Fully connected network on standardised columns.",
+            summary="Fully connected network on standardised columns, with embeddings of categories.",
             kinds=("tabular",),
             tasks=("classification", "regression"),
             config=TabularMlpConfig,

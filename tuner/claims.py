@@ -277,6 +277,7 @@ def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttem
         trainer=study.trainer,
         dataset=spec.dataset,
         dataset_digest=dataset.get("digest"),
+        dataset_files=dataset.get("files_digest"),
         task=facts.get("task"),
         objectives=[{"metric": o.metric, "direction": str(o.direction)} for o in spec.objectives or []],
         validation=spec.evaluation.validation,

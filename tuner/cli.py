@@ -9,16 +9,17 @@ Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usag
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from tuner.client import Client
-    from tuner.settings import Settings
+from tuner import cli_datasets
+from tuner.terminal import client as _client
+from tuner.terminal import fail as _fail
+from tuner.terminal import print_json as _print_json
+from tuner.terminal import settings as _settings
 
 app = typer.Typer(
     name="tuner",
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(cli_datasets.app, name="dataset")
 
 UNREACHABLE = 3
 INTERRUPTED = 130
@@ -69,45 +71,6 @@ def _explain(error: Exception) -> NoReturn:
     for line in str(error).splitlines():
         typer.echo(f"tuner: {line}", err=True)
     sys.exit(UNREACHABLE if getattr(error, "status", None) == 0 else 1)
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"tuner: {text}", err=True)
-    sys.exit(1)
-
-
-def _settings(**changes: Any) -> Settings:
-    from pydantic import ValidationError
-
-    from tuner.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in changes.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        _fail(f"TUNER_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
-
-
-def _client(settings: Settings | None = None) -> Client:
-    from tuner import keys
-    from tuner.client import Client
-
-    settings = settings or _settings()
-    key = settings.key
-    if key is None:
-        file = keys.key_file(settings.data, keys.Role.ADMIN)
-        if not file.exists():
-            _fail(f"no key: set TUNER_KEY, or TUNER_DATA to the folder of the service ({file} is not there)")
-        key = file.read_text().strip()
-    if not key.isascii() or not key.isprintable() or not key:
-        _fail("TUNER_KEY is not a key: it has characters that no key has, or none")
-    if not settings.base_url.startswith(("http://", "https://")):
-        _fail(f"TUNER_URL is {settings.base_url!r}: it begins with http:// or https://")
-    return Client(settings.base_url, key, retry_for_s=3.0)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 # ---- the service -----------------------------------------------------------------------------------------------------
@@ -233,23 +196,43 @@ def _read_spec(file: Path) -> dict[str, Any]:
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The study, YAML or JSON.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="The study, YAML or JSON; may be left out with --dataset."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Instead of the name in the file.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Instead of budget.trials in the file.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and complete it.")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="A data set's name, or a file to upload.", metavar="NAME|FILE")
+    ] = None,
+    target: cli_datasets.Target = None,
+    task: cli_datasets.Task = None,
+    encoding: cli_datasets.Encoding = None,
+    delimiter: cli_datasets.Delimiter = None,
+    kind: cli_datasets.Kinds = None,
+    split_column: cli_datasets.SplitColumn = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check and complete it; a file is uploaded all the same.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and watch it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a study; with --watch the exit code is 1 if it failed."""
+    """Submit a study: of a file, or of a data set with the trainer's own search space.
+
+    With --watch the exit code is 1 if it failed.
+    """
     from tuner import show
 
-    spec = _read_spec(file)
-    if name is not None:
-        spec["name"] = name
-    if trials is not None:
-        given = spec.get("budget") or {}
-        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
+    spec = _spec_from(file, dataset, trials)
+    source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
     with _client() as client:
+        if dataset is not None:
+            spec["dataset"] = cli_datasets.uploaded(client, dataset, source, quiet=as_json or dry_run)
+            spec.setdefault("name", spec["dataset"].partition("@")[0])
+        elif source:
+            raise typer.BadParameter("what is said of columns is for a file to upload: give it as --dataset FILE")
+        if name is not None:
+            spec["name"] = name
         if dry_run:
             _print_json(client.dry_run(spec).model_dump(mode="json"))
             return
@@ -260,6 +243,19 @@ def submit(
         if as_json:
             _print_json(shown.model_dump(mode="json"))
     sys.exit(1 if shown.state == "failed" else 0)
+
+
+def _spec_from(file: Path | None, dataset: str | None, trials: int | None) -> dict[str, Any]:
+    """The study as the file has it, or an empty one, with its budget of trials."""
+    if file is None and dataset is None:
+        raise typer.BadParameter("give a FILE with the study, or a data set with --dataset")
+    if file is None and trials is None:
+        raise typer.BadParameter("say how many --trials, or give a FILE with the study's budget")
+    spec = {} if file is None else _read_spec(file)
+    if trials is not None:
+        given = spec.get("budget") or {}
+        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
+    return spec
 
 
 @app.command()
@@ -404,6 +400,9 @@ def import_(
         typer.echo(
             f"Study {made.id} ({made.name}) starts with {answer.imported} trials; {answer.skipped} were skipped."
         )
+
+
+app.command("datasets")(cli_datasets.listed)
 
 
 @app.command()

@@ -9,10 +9,11 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import stamina
@@ -45,6 +46,7 @@ from tuner.wire import (
     WorkerBody,
     WorkerList,
 )
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
 
 if TYPE_CHECKING:
     from tuner.loop import Study
@@ -56,6 +58,7 @@ stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error o
 API = "/api/v1"
 MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
+UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({502, 503, 504})
 
@@ -203,6 +206,71 @@ class Client:
     def workers(self) -> WorkerList:
         return self._call("GET", "/workers", WorkerList)
 
+    # ---- data sets -----------------------------------------------------------------------------------------------
+
+    def upload_dataset(
+        self,
+        name: str,
+        *,
+        data: str | Path | None = None,
+        train: str | Path | None = None,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
+        **source: Any,
+    ) -> DatasetDetail:
+        """Uploads a data set, streamed from disk; the same files and source again are the same version.
+
+        Args:
+            name: a new one, or one that gets its next version.
+            data: the one file, csv, tsv, parquet or npz.
+            train: instead of `data`: rows to learn from.
+            validation: beside `train`.
+            test: beside `train`.
+            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`.
+        """
+        given = {"data": data, "train": train, "validation": validation, "test": test}
+        paths = {part: Path(path) for part, path in given.items() if path is not None}
+        said = {key: value for key, value in source.items() if value is not None}
+        return self._call(
+            "POST",
+            "/datasets",
+            DatasetDetail,
+            params={"name": name},
+            data={"source": json.dumps(said)},
+            paths=paths,
+            timeout=httpx.Timeout(UPLOAD_S, connect=5.0),
+        )
+
+    def datasets(self) -> Iterator[DatasetOut]:
+        """Every data set in its newest version, newest first, built-in ones last."""
+        cursor: str | None = None
+        while True:
+            page = self._call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
+        """A data set with its columns; its newest version unless one is named."""
+        return self._call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def delete_dataset(self, name: str, version: int | None = None) -> None:
+        """Deletes a version, or all of them; refused while a study uses it."""
+        self._send("DELETE", _dataset_path(name, version))
+
+    def download_dataset(self, name: str, version: int, file: IO[bytes]) -> None:
+        """Writes the files of an uploaded data set as a tar; not repeated by itself, since a part may be written."""
+        try:
+            with self._http.stream("GET", f"{API}{_dataset_path(name, version)}/files") as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
     # ---- what a worker says --------------------------------------------------------------------------------------
 
     def register(self, worker_id: str, body: WorkerBody) -> None:
@@ -245,6 +313,10 @@ class Client:
         except httpx.HTTPError:
             return False
 
+    def _unreachable(self, error: httpx.TransportError) -> ClientError:
+        why = str(error) or type(error).__name__
+        return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
+
     def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         return answer.model_validate_json(self._send(method, path, **request).content)
 
@@ -264,13 +336,11 @@ class Client:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
-            with _opened(request.pop("file", None)) as body:
+            with _opened(request.pop("file", None), request.pop("paths", {})) as body:
                 url = path if path.startswith(MLFLOW) else API + path
                 response = self._http.request(method, url, **request | body)
         except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"
-            raise _TryAgainError(ClientError(text)) from None
+            raise _TryAgainError(self._unreachable(error)) from None
         if response.is_success:
             return response
         refusal = _refusal(response)
@@ -280,13 +350,20 @@ class Client:
 
 
 @contextmanager
-def _opened(file: Path | None) -> Iterator[dict[str, IO[bytes]]]:
-    """A request's body from disk; opened for every try, since each reads it from its start."""
-    if file is None:
-        yield {}
-        return
-    with file.open("rb") as stream:
-        yield {"content": stream}
+def _opened(file: Path | None, parts: dict[str, Path]) -> Iterator[dict[str, Any]]:
+    """A request's body from disk, whole or as parts of a form; opened for every try, since each reads from the start."""
+    with ExitStack() as stack:
+        body: dict[str, Any] = {}
+        if file is not None:
+            body["content"] = stack.enter_context(file.open("rb"))
+        if parts:
+            body["files"] = {part: (path.name, stack.enter_context(path.open("rb"))) for part, path in parts.items()}
+        yield body
+
+
+def _dataset_path(name: str, version: int | None) -> str:
+    path = f"/datasets/{quote(name, safe='')}"
+    return path if version is None else f"{path}/versions/{version}"
 
 
 def _given(**params: str | None) -> dict[str, str]:

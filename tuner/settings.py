@@ -42,7 +42,13 @@ class Settings(BaseSettings):
         default="", description="More host names, comma-separated, under which browsers reach the control plane."
     )
     max_body_mb: Annotated[int, Field(ge=1)] = Field(default=4, description="Largest JSON body.")
-    max_upload_mb: Annotated[int, Field(ge=1)] = Field(default=2048, description="Largest upload of one trial.")
+    max_upload_mb: Annotated[int, Field(ge=1)] = Field(
+        default=2048, description="Largest upload: of one trial, or of one data set."
+    )
+    inspect_memory_mb: Annotated[int, Field(ge=64)] = Field(
+        default=8192, description="Memory (address space) for reading an uploaded data set once."
+    )
+    inspect_s: Annotated[int, Field(ge=1)] = Field(default=300, description="Time for the same, in seconds.")
 
     @cached_property
     def base_url(self) -> str:

@@ -250,6 +250,9 @@ class ClaimedAttempt(Answer):
     trainer: str
     dataset: str | None
     dataset_digest: str | None
+    dataset_files: str | None = Field(
+        default=None, description="Digest of an uploaded data set's files, under which they are cached; null: built in."
+    )
     task: str | None
     objectives: list[dict[str, str]] = Field(description="metric and direction of each.")
     validation: float
@@ -372,26 +375,14 @@ class TrainerList(Answer):
     broken: dict[str, str] = Field(default={}, description="Installed, and why they cannot be used.")
 
 
-class DatasetOut(Answer):
-    name: str
-    kind: str
-    task: str
-    rows: int
-    features: int
-    classes: int
-    digest: str
-
-
-class DatasetList(Answer):
-    items: list[DatasetOut]
-
-
 # ---- errors ----------------------------------------------------------------------------------------------------------
 
 
 class ProblemField(Answer):
     pointer: str
     detail: str
+    row: int | None = Field(default=None, description="Of an uploaded file; the header is row 1.")
+    column: str | None = Field(default=None, description="Of an uploaded file.")
 
 
 class Problem(Answer):

@@ -15,10 +15,14 @@ class FieldError:
     Attributes:
         pointer: JSON pointer into the body, for example `/search_space/width/low`.
         detail: what is wrong and how to cure it.
+        row: of the file that the pointer names, as people count lines: the header is row 1.
+        column: of that file.
     """
 
     pointer: str
     detail: str
+    row: int | None = None
+    column: str | None = None
 
 
 class TunerError(Exception):
@@ -67,6 +71,11 @@ class IdempotencyMismatchError(TunerError):
 class WrongStateError(TunerError):
     type = "wrong-state"
     title = "The study's state does not allow this"
+
+
+class InUseError(TunerError):
+    type = "in-use"
+    title = "It is in use"
 
 
 class StaleAttemptError(TunerError):

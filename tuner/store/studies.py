@@ -24,11 +24,14 @@ def create(connection: Connection, values: Mapping[str, Any]) -> int:
 
     Raises:
         NameTakenError: the name is in use.
+        NotFoundError: its data set was deleted a moment ago.
     """
     try:
         with connection.begin_nested():
             inserted = connection.execute(insert(studies).values(**values).returning(studies.c.id))
     except IntegrityError as error:
+        if "fk_studies_dataset_id" in str(error.orig):
+            raise NotFoundError("the data set was deleted a moment ago: choose another, or upload it again") from None
         if "uq_studies_name" not in str(error.orig):
             raise
         raise NameTakenError(f"a study named {values['name']!r} exists: choose another name, or delete it") from None

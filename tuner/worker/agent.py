@@ -21,6 +21,7 @@ from trainers import catalog
 from tuner.client import Client, ClientError
 from tuner.wire import WorkerBody
 from tuner.worker import devices
+from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
 
 REGISTER_EVERY_S = 20.0
@@ -57,7 +58,8 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
     scratch = new_scratch()
     try:
         with Client(url, key) as client:
-            threads = [Slot(client, worker_id, device, trainers, scratch) for device in found]
+            cache = DataCache(client, scratch / "datasets")
+            threads = [Slot(client, worker_id, device, trainers, scratch, cache) for device in found]
             for slot in threads:
                 slot.thread.start()
             log.info("worker started", worker=worker_id, devices=body.devices)

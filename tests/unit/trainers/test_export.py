@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import torch
 
-from trainers import catalog, export, preprocessing
-from trainers.configs import ImageMlpConfig, TabularMlpConfig
+from trainers import export, image_cnn, image_mlp, preprocessing, tabular_mlp
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig
 from trainers.contract import Part, TrainResult
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
@@ -38,16 +38,20 @@ print(model.predict(x if columns == [None] else pd.DataFrame(x, columns=columns)
 
 CASES = [
     ("digits", ImageMlpConfig(epochs=2, width=32, batch_norm=True, dropout=0.1)),
+    ("digits", ImageCnnConfig(epochs=1, width=8, dropout=0.1)),
     ("iris", TabularMlpConfig(epochs=2, width=16)),
     ("diabetes", TabularMlpConfig(epochs=2, width=16)),
 ]
-each_case = pytest.mark.parametrize(("name", "config"), CASES, ids=[name for name, _ in CASES])
+TRAINERS = {ImageMlpConfig: image_mlp, ImageCnnConfig: image_cnn, TabularMlpConfig: tabular_mlp}
+each_case = pytest.mark.parametrize(
+    ("name", "config"), CASES, ids=[f"{name}-{type(config).__name__}" for name, config in CASES]
+)
 
 
 def trained(name: str, config: Any) -> TrainResult:
     dataset = load(name)
     rows = np.random.default_rng(0).permutation(len(dataset.y))
-    return catalog.load(catalog.for_kind(dataset.kind))(
+    return TRAINERS[type(config)].train(
         Part(dataset, rows[30:]),
         Part(dataset, rows[:30]),
         config,
