@@ -237,6 +237,48 @@ def test_a_missing_value_is_the_median_and_told(dataset: Dataset) -> None:
     assert applied[2, 0] == applied[1, 0]
 
 
+def test_a_frame_as_pandas_reads_the_file_fits_the_signature(tmp_path: Path) -> None:
+    """Whatever type pandas makes of a column, the model takes it."""
+    names = ("whole", "rare", "words", "decimal", "zip", "code", "flag", "bit", "day", "y")
+    kinds = {"zip": "category", "code": "category", "bit": "boolean"}
+    rows = [
+        (
+            i,
+            "NA" if i == 3 else i % 9,
+            "?" if i == 4 else i / 4,
+            i / 8,
+            100 + i % 3,
+            f"0{i % 3}",
+            i % 2 == 0,
+            i % 2,
+            f"2024-01-{i % 28 + 1:02}",
+            f"{i}.5",
+        )
+        for i in range(60)
+    ]
+    content = "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)])
+    dataset = files.load(store(tmp_path / "set", {"data.csv": content}, target="y", columns=kinds), "types")
+    result = tabular_mlp.train(
+        Part(dataset, np.arange(50)),
+        Part(dataset, np.arange(50, 60)),
+        TabularMlpConfig(epochs=2),
+        lambda *_: None,
+        device="cpu",
+        seed=0,
+        objective=("loss", "minimize"),
+    )
+    export.save_model(result, tmp_path / "model", dataset)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    frame = pd.read_csv(tmp_path / "set/data.csv", dtype={"code": str})
+    found = model.predict(frame)
+
+    assert [column.type.name for column in model.metadata.signature.inputs] == [
+        *("long", "double", "string", "double", "long", "string", "boolean", "long", "string"),
+    ]
+    assert found["prediction"].to_numpy() == pytest.approx(expected(result, dataset.x), rel=1e-5)
+    assert len(model.predict(model.metadata.load_input_example(str(tmp_path / "model")))) >= 2
+
+
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6)
 MAYBE = {
     "count": st.integers(-(2**40), 2**40),
