@@ -43,6 +43,7 @@ TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 DATES = ("ISO8601", *(day + time for time, day in product(TIMES, DAYS)))
 WORDS = ("true/false", "yes/no", "y/n", "t/f", "on/off", "ja/nein", "oui/non", "si/no", "是/否")
 FEW_CELLS = 20
+LARGEST = 1e30  # beyond, squares and a network's numbers of 32 bits may overflow
 DAY_US = 86_400_000_000
 
 
