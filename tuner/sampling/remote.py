@@ -230,8 +230,7 @@ class _Session:
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Calls until there is an answer, and raises what Optuna raises."""
-        body = {"holder": self._holder, "request_id": uuid.uuid4().hex, "arguments": arguments}
-        ask: Callable[[], Any] = partial(self._client.optuna, method, body)
+        ask: Callable[[], Any] = partial(self._client.optuna, method, self._body(arguments))
         try:
             return patiently(ask)
         except ClientError as error:
@@ -239,6 +238,9 @@ class _Session:
             if kind is None:
                 raise
             raise kind(str(error)) from None
+
+    def _body(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"holder": self._holder, "request_id": uuid.uuid4().hex, "arguments": arguments}
 
     def all_trials(self, study_id: int) -> list[FrozenTrial]:
         """By number; the finished ones of earlier calls are not asked for again."""
@@ -268,6 +270,6 @@ class _Session:
                 continue
             renewed_s = time.monotonic()
             try:
-                self.call("renew", trial_ids=list(self.held))
-            except Exception as error:  # the next round may have an answer
+                self._client.optuna("renew", self._body({"trial_ids": list(self.held)}))
+            except ClientError as error:  # the next round may have an answer
                 log.warning("leases were not renewed: %s", error)
