@@ -17,6 +17,7 @@ from trainers import catalog
 from tuner.client import Client
 from tuner.wire import StudyOut, WorkerBody
 from tuner.worker import devices
+from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
 
 TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
@@ -35,7 +36,7 @@ def slot(client: Client, tmp_path: Path) -> Iterator[Slot]:
     scratch.mkdir()
     device = devices.find(1)[0]
     client.register("worker", WorkerBody(name="w", version="1", slots=1, devices=[device.name], trainers=TRAINERS))
-    made = Slot(client, "worker", device, TRAINERS, scratch)
+    made = Slot(client, "worker", device, TRAINERS, scratch, DataCache(client, scratch / "datasets"))
     made.thread.start()
     yield made
     made.drain()
