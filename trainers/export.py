@@ -29,6 +29,7 @@ REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 RAW_TYPES = {
     ("number", ""): "double",
     ("number", "whole"): "double",
+    ("category", "whole"): "double",
     ("boolean", "1/0"): "double",
     ("boolean", ""): "boolean",
     ("boolean", "true/false"): "boolean",  # so pandas reads these words
@@ -115,13 +116,14 @@ def _raw(column: dict[str, Any], cells: np.ndarray) -> Any:
     kind, form, given = column["kind"], column["format"], _type(column)
     if kind == "category":
         names = dict(zip(column["codes"], column["vocabulary"], strict=True))
-        return pd.Series([names.get(cell) for cell in cells.tolist()], dtype="str")
+        named = pd.Series([names.get(cell) for cell in cells.tolist()], dtype="str")
+        return named if given == "string" else named.astype({"long": np.int64, "double": np.float64}[given])
     if kind == "date":
         times = pd.Series(pd.to_datetime(cells, unit="D").as_unit("us"))
         return times if given == "datetime" else times.dt.strftime("%Y-%m-%d" if form == "ISO8601" else form)
     if given == "string" and kind == "boolean":
         return pd.Series(np.where(cells == 1, *form.split("/")), dtype="str")
-    if given == "string":
+    if given == "string":  # a number in a format of its own
         written = pd.Series([f"{cell:.2f}" for cell in cells], dtype="str")
         return written.str.replace(".", ",", regex=False) if form == "1.234,50" else written
     return cells.astype({"long": np.int64, "double": np.float64, "boolean": bool}[given])

@@ -69,7 +69,9 @@ def preprocessed(preprocessing: dict[str, Any], model_input: pd.DataFrame | np.n
         values += _date_parts(filled) if column["kind"] == "date" else [filled]
         if column["indicator"]:
             absent.append(np.isnan(given))
-    standardised = (np.stack(values, axis=1) - mean) / scale if values else np.empty((len(frame), 0))
+    stacked = np.stack(values, axis=1) if values else np.empty((len(frame), 0))
+    with np.errstate(over="ignore"):
+        standardised = np.clip((stacked - mean) / scale, -1e6, 1e6)
     return np.column_stack([standardised, *absent, *indices]).astype(np.float32)
 
 

@@ -20,6 +20,7 @@ from trainers.data.cells import MISSING
 from trainers.data.info import Column
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
+FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
 IMAGES_AT_ONCE = 1024
 MONDAY = 3.0  # 1970 began on a Thursday
 
@@ -78,7 +79,8 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
     if preprocessing["kind"] == "tabular":
         columns = preprocessing["columns"]
-        standardised = (_values(columns, x) - mean) / scale
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            standardised = np.clip((_values(columns, x) - mean) / scale, -FARTHEST, FARTHEST)
         absent = [np.isnan(x[:, i]) for i, column in enumerate(columns) if column["indicator"]]
         indices = [_indices(column, x[:, i]) for i, column in enumerate(columns) if column["kind"] == "category"]
         return np.column_stack([standardised, *absent, *indices]).astype(np.float32)

@@ -3,7 +3,9 @@
 Owns the formats that `Column.format` names. `trainers.exported_model` reads cells by the same formats on its own, since
 it runs without this package; a test holds both to the same values. Values are float64 with NaN for a missing cell.
 
-- number: empty (as Python writes it), `whole`, `1,234.50` or `1.234,50`: with thousands, currencies and percent signs
+- number: empty (as Python writes it), `whole`, `text` (the same beside words for a missing value, so that the column is
+  text to pandas), `1,234.50` or `1.234,50` (with thousands, currencies and percent signs)
+- category: empty, or `whole` where all names are whole numbers, so that the column is numbers to pandas
 - boolean: empty (true and false themselves), or the two words, `yes/no`
 - date: empty (dates themselves), `ISO8601`, or as strptime has it, `%d.%m.%Y`; the value is days since 1970 in UTC
 """
@@ -18,6 +20,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "."})
+MISSING_TO_PANDAS = frozenset({"", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"})
 MISSING_TARGETS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "?"})  # `-` and `none` are names of classes
 
 SPACE = "[ \u00a0\u202f]"
@@ -40,6 +43,7 @@ TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 DATES = ("ISO8601", *(day + time for time, day in product(TIMES, DAYS)))
 WORDS = ("true/false", "yes/no", "y/n", "t/f", "on/off", "ja/nein", "oui/non", "si/no", "是/否")
 FEW_CELLS = 20
+LARGEST = 1e30  # beyond, squares and a network's numbers of 32 bits may overflow
 DAY_US = 86_400_000_000
 
 
@@ -47,6 +51,12 @@ def without_missing(texts: pd.Series, missing: frozenset[str] = MISSING) -> pd.S
     """Texts without blanks at their ends, and None where a word says that there is no value."""
     stripped = texts.str.strip()
     return stripped.mask(stripped.str.lower().isin(missing))
+
+
+def has_own_words(raw: pd.Series) -> bool:
+    """Whether a word of the file stands for a missing value that pandas would take for text."""
+    absent = raw[without_missing(raw).isna()].dropna()
+    return not set(absent.unique()) <= MISSING_TO_PANDAS
 
 
 def number_format(texts: pd.Series, *, decimal_comma: bool) -> tuple[str, np.ndarray]:

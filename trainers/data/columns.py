@@ -16,6 +16,7 @@ MAX_CATEGORIES = 1000  # that are told apart; the rarest of more are one
 FEW_ROWS = 20  # from so many on, shares of rows mean something
 NEARLY_ALL = 0.9
 ID_NAME = re.compile(r"(?i:unnamed: [0-9]+|index|(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]")
+WHOLE_NAME = re.compile("0|-?[1-9][0-9]{0,14}")
 NATURAL: dict[str, ColumnKind] = {"whole": "number", "number": "number", "boolean": "boolean", "date": "date"}
 
 
@@ -105,7 +106,7 @@ def _inferred(table: Table, name: str, texts: pd.Series, missing: int, notes: li
         return Column(name, "boolean", missing=missing, format=words)
     form, reads = cells.number_format(texts, decimal_comma=decimal_comma(table))
     if reads.all():
-        return Column(name, "number", missing=missing, format=form)
+        return Column(name, "number", missing=missing, format=_beside_words(table, name, form))
     if dates := cells.date_formats(texts):
         if len(dates) > 1:
             notes.append(f"{name} is read as {dates[0]}, and could be {dates[1]}: write dates as 2024-12-31 to be sure")
@@ -149,7 +150,15 @@ def _declared(table: Table, name: str, said: ColumnKind, texts: pd.Series, missi
     if not read.all():
         cure = f"is no {said}, as {name} is said to be ({form or 'plain'}): mend it, or say another kind"
         raise FaultsError(*table.row_faults(~read, name, (f"{text!r} {cure}" for text in texts[~read])))
+    form = _beside_words(table, name, form) if said == "number" else form
     return Column(name, said, missing=missing, format=form)
+
+
+def _beside_words(table: Table, name: str, form: str) -> str:
+    """A number's format, or `text` where the column would be text to pandas for a word that stands for nothing."""
+    given = table.columns[name]
+    own_words = given.given == "text" and form in {"", "whole"} and cells.has_own_words(given.values)
+    return "text" if own_words else form
 
 
 def _two_words(table: Table, name: str, texts: pd.Series) -> str:
@@ -168,4 +177,6 @@ def _category(name: str, texts: pd.Series, missing: int, notes: list[str]) -> Co
     if len(counts) > MAX_CATEGORIES:
         notes.append(f"{name} has {len(counts)} different values: the {MAX_CATEGORIES} most frequent are told apart")
         counts = counts.sort_index().sort_values(ascending=False, kind="stable").head(MAX_CATEGORIES)
-    return Column(name, "category", tuple(sorted(counts.index)), missing)
+    names = tuple(sorted(counts.index))
+    whole = all(WHOLE_NAME.fullmatch(each) for each in names)
+    return Column(name, "category", names, missing, "whole" if whole else "")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, columns, tables, targets
+from trainers.data import arrays, cells, columns, tables, targets
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -181,10 +181,12 @@ def _encode(table: Table, described: tuple[Column, ...]) -> np.ndarray:
     faults: list[Fault] = []
     for i, column in enumerate(described):
         x[:, i] = columns.encode(column, table.columns[column.name])
-        infinite = np.isinf(x[:, i])
-        if infinite.any():
-            detail = "an infinite value: give a finite one, or leave the cell empty"
-            faults += table.row_faults(infinite, column.name, [detail] * table.rows)
+        too_large = np.abs(x[:, i]) > cells.LARGEST
+        if too_large.any():
+            detail = (
+                f"a value that is infinite or beyond {cells.LARGEST:g}: give a smaller one, or leave the cell empty"
+            )
+            faults += table.row_faults(too_large, column.name, [detail] * table.rows)
     if faults:
         raise FaultsError(*faults)
     x[np.isnan(x)] = np.nan  # of all the bit patterns of NaN the one, for the digest

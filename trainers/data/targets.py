@@ -100,10 +100,10 @@ def _quantities(table: Table, name: str, texts: pd.Series, numbers: np.ndarray |
         _, reads = cells.number_format(texts, decimal_comma=columns.decimal_comma(table))
         cure = "is no number, as regression needs: mend it, or say task: classification"
         raise FaultsError(*table.row_faults(~reads, name, (f"{text!r} {cure}" for text in texts[~reads])))
-    infinite = ~np.isfinite(numbers)
-    if infinite.any():
-        cure = "is no target: give a finite number, or leave the row out"
-        raise FaultsError(*table.row_faults(infinite, name, (f"{text} {cure}" for text in texts[infinite])))
+    too_large = np.abs(numbers) > cells.LARGEST
+    if too_large.any():
+        cure = f"is infinite or beyond {cells.LARGEST:g}: give a smaller number, or leave the row out"
+        raise FaultsError(*table.row_faults(too_large, name, (f"{text} {cure}" for text in texts[too_large])))
     if (numbers == numbers[0]).all():
         detail = f"every target is {texts.iloc[0]}: there is nothing to learn, choose another target"
         raise FaultsError(table.fault(detail, column=name))

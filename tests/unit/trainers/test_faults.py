@@ -37,9 +37,25 @@ def refused(tmp_path: Path, content: Any, name: str = "data.csv", **source: Any)
         ("a,y\n1,0\n2,0\n", None, "y", "every row is of the class 0: there is nothing to learn, choose another target"),
         ("a,y\n1,x\n2,z\n3,x\n", 3, "y", "the class 'z' has one row, and needs two: leave it out, or give more"),
         ("a,y\n1,0.5\n2,\n3,NA\n", 3, "y", "there is no target (2 rows have none): give one, or leave the row out"),
-        ("a,y\n1,0.5\n-inf,1.5\n", 3, "a", "an infinite value: give a finite one, or leave the cell empty"),
-        ("a,y\n1,0.5\n2,inf\n3,2\n", 3, "y", "inf is no target: give a finite number, or leave the row out"),
+        (
+            "a,y\n1,0.5\n-inf,1.5\n",
+            3,
+            "a",
+            "a value that is infinite or beyond 1e+30: give a smaller one, or leave the ",
+        ),
+        (
+            "a,y\n1,0.5\n2,inf\n3,2\n",
+            3,
+            "y",
+            "inf is infinite or beyond 1e+30: give a smaller number, or leave the row out",
+        ),
         ("a,y\n1,0.5\n2,0.5\n", None, "y", "every target is 0.5: there is nothing to learn, choose another target"),
+        (
+            "a,y\n1,0.5\n2,-1e99\n3,2\n",
+            3,
+            "y",
+            "-1e99 is infinite or beyond 1e+30: give a smaller number, or leave the ",
+        ),
         (lines("y", "1", "0", "1", "0"), None, None, "there is no column to predict from: give one beside the target"),
         (
             lines("a,y", *NUMBERS, "oops,1"),

@@ -35,6 +35,13 @@ def test_a_constant_column_becomes_zero_although_its_mean_is_rounded() -> None:
     assert (fitted["scale"][0], fitted["target_scale"]) == (1.0, 1.0)
 
 
+def test_a_value_far_outside_of_training_stays_finite() -> None:
+    x = np.array([[0.0], [1e-45], [0.0], [1e300], [-1e300]])
+    fitted = preprocessing.fit(Part(tabular(x, np.arange(5.0)), np.arange(3)))
+
+    assert preprocessing.apply(fitted, x)[3:, 0].tolist() == [1e6, -1e6]
+
+
 def test_images_are_standardised_by_channel_and_channels_come_first() -> None:
     x = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3)).astype(np.uint8)
     dataset = Dataset("made", "image", "classification", x, np.arange(20) % 2, (), ("a", "b"), "sha256:made")
