@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench pictures gpu-check compose-secrets compose-check clean
+.PHONY: help install demo test check format bench defaults pictures gpu-check compose-secrets compose-check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ gpu-check: $(VENV)/.installed-test  ## the tests that need a GPU, and on which c
 
 bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
 	@$(BIN)/python -m benchmarks.run
+
+defaults: $(VENV)/.installed-test  ## tuned against the trainers' defaults on scikit-learn's five sets
+	@$(BIN)/python -m benchmarks.defaults
 
 pictures: $(VENV)/.installed-test  ## the README's pictures anew, from a real study; needs Chromium
 	@$(BIN)/python docs/pictures/make.py

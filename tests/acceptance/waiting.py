@@ -19,8 +19,8 @@ def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE
         time.sleep(0.05)
 
 
-def ended(client: Client, study_id: int) -> StudyOut:
+def ended(client: Client, study_id: int, deadline_s: float = DEADLINE_S) -> StudyOut:
     """The study once it has ended and MLflow shows all of it."""
-    until(lambda: client.study(study_id).state in {"completed", "failed", "cancelled"}, "the study ends")
+    until(lambda: client.study(study_id).state in {"completed", "failed", "cancelled"}, "the study ends", deadline_s)
     until(lambda: client.study(study_id).tracking == "idle", "MLflow shows everything")
     return client.study(study_id)
