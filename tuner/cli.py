@@ -8,16 +8,17 @@ Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usag
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from tuner.client import Client
-    from tuner.settings import Settings
+from tuner import cli_seeing
+from tuner.terminal import client as _client
+from tuner.terminal import fail as _fail
+from tuner.terminal import print_json as _print_json
+from tuner.terminal import settings as _settings
 
 app = typer.Typer(
     name="tuner",
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.command("logs")(cli_seeing.logs)
 
 UNREACHABLE = 3
 
@@ -65,45 +67,6 @@ def _explain(error: Exception) -> NoReturn:
     for line in str(error).splitlines():
         typer.echo(f"tuner: {line}", err=True)
     sys.exit(UNREACHABLE if getattr(error, "status", None) == 0 else 1)
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"tuner: {text}", err=True)
-    sys.exit(1)
-
-
-def _settings(**changes: Any) -> Settings:
-    from pydantic import ValidationError
-
-    from tuner.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in changes.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        _fail(f"TUNER_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
-
-
-def _client(settings: Settings | None = None) -> Client:
-    from tuner import keys
-    from tuner.client import Client
-
-    settings = settings or _settings()
-    key = settings.key
-    if key is None:
-        file = keys.key_file(settings.data, keys.Role.ADMIN)
-        if not file.exists():
-            _fail(f"no key: set TUNER_KEY, or TUNER_DATA to the folder of the service ({file} is not there)")
-        key = file.read_text().strip()
-    if not key.isascii() or not key.isprintable() or not key:
-        _fail("TUNER_KEY is not a key: it has characters that no key has, or none")
-    if not settings.base_url.startswith(("http://", "https://")):
-        _fail(f"TUNER_URL is {settings.base_url!r}: it begins with http:// or https://")
-    return Client(settings.base_url, key, retry_for_s=3.0)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 # ---- the service -----------------------------------------------------------------------------------------------------

@@ -236,6 +236,7 @@ def _trial(row: trials.TrialRow) -> TrialOut:
         links={
             "self": base,
             "reports": f"{base}/reports",
+            "logs": f"{base}/logs",
             "artifacts": f"{base}/artifacts",
             "mlflow": f"{base}/mlflow",
         },

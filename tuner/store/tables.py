@@ -201,6 +201,14 @@ artifacts = Table(
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
 )
 
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("attempt_id", Uuid, ForeignKey(attempts.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("position", BigInteger, primary_key=True),  # bytes of the attempt's log before it
+    Column("text", Text, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,
