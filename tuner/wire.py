@@ -15,8 +15,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, Str
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
 
+MAX_METRICS = 1_000  # in one report
+
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Metrics = Annotated[dict[MetricName, Finite], Field(max_length=1_000)]
+Metrics = Annotated[dict[MetricName, Finite], Field(max_length=MAX_METRICS)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 LongText = Annotated[StrictStr, Field(max_length=100_000)]
 Fold = Annotated[StrictInt, Field(ge=0, le=10_000)]

@@ -8,8 +8,10 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from tests.acceptance.waiting import ended, until
+from tests.auditor import audit_mlflow
 from tuner import up
 from tuner.client import Client
 from tuner.settings import child_environment
@@ -82,3 +84,26 @@ def test_logs_of_what_is_not_there_say_so(client: Client, environment: dict[str,
     ):
         refused = run(environment, "logs", name)
         assert (refused.returncode, cure in refused.stderr) == (status, True), refused.stderr
+
+
+def test_what_a_trial_used_of_the_machine_is_a_curve_in_mlflow(
+    service: up.Service, client: Client, service_engine: Engine
+) -> None:
+    study = ended(client, client.submit(spec(fixed={"epochs": 400}, budget={"trials": 1})).id)
+
+    reported = [report.metrics for report in client.reports(study.id, 0).items]
+    used = [metrics for metrics in reported if "system/memory_mb" in metrics]
+    assert "system/cpu_percent" in reported[0]
+    assert 1 <= len(used) < len(reported), "not with every epoch"
+    assert all(metrics["system/peak_memory_mb"] >= metrics["system/memory_mb"] > 50 for metrics in used)
+    audit_mlflow(service_engine, service.settings.base_url, service.admin_key)
+    metrics = mlflow_run(client, study.id, 0)["data"]["metrics"]
+    assert {"system/cpu_percent", "system/memory_mb", "system/peak_memory_mb"} <= {each["key"] for each in metrics}
+
+
+def mlflow_run(client: Client, study_id: int, number: int) -> dict[str, Any]:
+    location = client._http.get(client.trial(study_id, number).links["mlflow"]).headers["location"]
+    run_id = location.rpartition("/runs/")[2]
+    answer = client._http.get("/mlflow/api/2.0/mlflow/runs/get", params={"run_id": run_id})
+    run: dict[str, Any] = answer.raise_for_status().json()["run"]
+    return run

@@ -10,8 +10,9 @@ from typing import Literal
 from uuid import UUID
 
 from tuner.client import Client
-from tuner.wire import MAX_LOG_TEXT, MAX_REPORTS, LogBody, ReportBody
+from tuner.wire import MAX_LOG_TEXT, MAX_METRICS, MAX_REPORTS, LogBody, ReportBody
 from tuner.worker.messages import Reported
+from tuner.worker.meter import Meter
 from tuner.worker.trial_log import TrialLog
 
 GATHER_S = 0.1
@@ -22,15 +23,18 @@ MAX_LOG_BYTES = MAX_LOG_TEXT // 2  # of one piece
 class Outbox:
     """The reports of one attempt, and what of its log the control plane has."""
 
-    def __init__(self, client: Client, attempt_id: UUID, log: TrialLog) -> None:
+    def __init__(self, client: Client, attempt_id: UUID, log: TrialLog, meter: Meter) -> None:
         self._client = client
         self._attempt_id = attempt_id
         self._log = log
+        self._meter = meter
         self._log_sent = 0  # bytes
         self._waiting: list[Reported] = []
 
     def add(self, message: Reported) -> None:
-        self._waiting.append(message)
+        """Takes a report; an epoch's gets what the trial uses of the machine, where a sample is due and there is room."""
+        used = self._meter.sample() if message.step > 0 and len(message.metrics) < MAX_METRICS - 10 else {}
+        self._waiting.append(message.model_copy(update={"metrics": {**used, **message.metrics}}))
 
     def due_s(self, heartbeat_s: float) -> float:
         """How long after the last request the next one is to be sent; each costs the control plane a transaction."""

@@ -21,6 +21,7 @@ from tuner.client import Client, ClientError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
+from tuner.worker.meter import Meter
 from tuner.worker.outbox import GATHER_S, Outbox
 from tuner.worker.process import Child
 
@@ -95,7 +96,7 @@ class Slot:
         folder = self._scratch / str(attempt.attempt_id)
         watch = _Watch(attempt)
         child = self._warm_child()
-        outbox = Outbox(self._client, attempt.attempt_id, child.log)
+        outbox = Outbox(self._client, attempt.attempt_id, child.log, Meter(child.pid, self._device))
         try:
             folder.mkdir()
             child.log.clear()
