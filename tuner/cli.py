@@ -30,6 +30,7 @@ app = typer.Typer(
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.command("logs")(cli_seeing.logs)
+app.command("predict")(cli_seeing.predict)
 
 UNREACHABLE = 3
 
@@ -58,6 +59,7 @@ def _explain(error: Exception) -> NoReturn:
         "StartError",
         "InsecureError",
         "SpecFileError",
+        "PredictError",
         "DatabaseUrlError",
     )
     if type(error).__module__.startswith("sqlalchemy."):
@@ -197,7 +199,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a study; with --watch the exit code is 1 if it failed."""
-    from tuner import show
+    from tuner import watching
 
     spec = _read_spec(file)
     if name is not None:
@@ -213,7 +215,9 @@ def submit(
         if not as_json:
             typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
         if watch:
-            study = show.watch(client, study.id, quiet=as_json)
+            study = watching.watch(client, study.id, quiet=as_json)
+            if not as_json:
+                watching.summarise(client, study, cli_seeing.key_in_python())
         if as_json:
             _print_json(study.model_dump(mode="json"))
     sys.exit(1 if study.state == "failed" else 0)
@@ -222,12 +226,14 @@ def submit(
 @app.command()
 def watch(study: StudyName, as_json: AsJson = False) -> None:
     """Watch a study until it ends; exit code 1 if it failed."""
-    from tuner import show
+    from tuner import watching
 
     with _client() as client:
-        ended = show.watch(client, client.study(study).id, quiet=as_json)
+        ended = watching.watch(client, client.study(study).id, quiet=as_json)
         if as_json:
             _print_json(ended.model_dump(mode="json"))
+        else:
+            watching.summarise(client, ended, cli_seeing.key_in_python())
     sys.exit(1 if ended.state == "failed" else 0)
 
 

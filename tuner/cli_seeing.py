@@ -1,8 +1,9 @@
-"""The commands for seeing what happens: `tuner logs`."""
+"""The commands for seeing what happens, and for using what came out: `tuner logs`, `tuner predict`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,5 +37,49 @@ def logs(
             sys.stdout.buffer.flush()
 
 
+def predict(
+    study: Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict, CSV with a header.")],
+    output: Annotated[Path | None, typer.Option(help="A CSV file; left out: stdout.")] = None,
+) -> None:
+    """Predict the rows of a file with a study's best model: each class's probability and the likeliest class beside them."""
+    with terminal.client() as client:
+        found = client.study(study)
+        best = client.best(found.id)
+        url = client.url
+    with_model = [(trial.number, trial.model_uri) for trial in best if trial.model_uri is not None]
+    if not with_model:
+        why = "no trial is complete yet" if not best else "MLflow has no model of the best trial (yet)"
+        terminal.fail(f"{found.name}: {why}; `tuner studies` tells whether it runs, and whether MLflow is behind")
+    from tuner import predict as predicting
+
+    number, uri = with_model[0]
+    rows = predicting.read(file)
+    predicted = predicting.predict(predicting.load(uri, f"{url}/mlflow", _key()), rows)
+    if output is None:
+        predicted.to_csv(sys.stdout, index=False)
+        return
+    predicted.to_csv(output, index=False)
+    typer.echo(f"{len(predicted)} rows with predictions of trial {number} are in {output}")
+
+
+def key_in_python() -> str:
+    """A Python expression that gives the key that this process uses, and does not show it."""
+    from tuner import keys
+
+    known = terminal.settings()
+    if known.key is not None:
+        return 'os.environ["TUNER_KEY"]'
+    file = keys.key_file(known.data, keys.Role.ADMIN).absolute()
+    return f"open({str(file)!r}).read().strip()"
+
+
 def _say(text: str) -> None:
     typer.echo(f"tuner: {text}", err=True)
+
+
+def _key() -> str:
+    from tuner import keys
+
+    known = terminal.settings()
+    return known.key or keys.key_file(known.data, keys.Role.ADMIN).read_text().strip()

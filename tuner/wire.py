@@ -176,6 +176,7 @@ class TrialOut(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     duration_s: float | None
+    model_uri: str | None = Field(description="MLflow's, of its model; null until MLflow shows it, or if it has none.")
     links: dict[str, str]
 
 

@@ -19,7 +19,9 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('attempt_id', 'position', name=op.f('pk_log_chunks')),
     schema='tuner'
     )
+    op.add_column('trials', sa.Column('model_id', sa.Text(), nullable=True), schema='tuner')
 
 
 def downgrade() -> None:
+    op.drop_column('trials', 'model_id', schema='tuner')
     op.drop_table('log_chunks', schema='tuner')

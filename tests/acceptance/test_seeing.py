@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit_mlflow
+from trainers.data import load
 from tuner import up
 from tuner.client import Client
 from tuner.settings import child_environment
@@ -107,3 +111,63 @@ def mlflow_run(client: Client, study_id: int, number: int) -> dict[str, Any]:
     answer = client._http.get("/mlflow/api/2.0/mlflow/runs/get", params={"run_id": run_id})
     run: dict[str, Any] = answer.raise_for_status().json()["run"]
     return run
+
+
+def test_watching_ends_with_lines_that_load_the_best_model_and_predict(
+    client: Client, environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = client.submit(spec())
+    watched = run(environment, "watch", str(study.id))
+
+    assert watched.returncode == 0, watched.stderr
+    assert "2/2 done" in watched.stdout
+    assert "trials/min" in watched.stdout
+    best = client.best(study.id)[0]
+    assert f"best: trial {best.number}, roc_auc " in watched.stdout
+    lines = [line.strip() for line in watched.stdout.splitlines()[-3:]]
+    assert environment["TUNER_DATA"] in lines[0]
+    plain = {name: value for name, value in environment.items() if not name.startswith("TUNER_")}
+    pasted = subprocess.run(
+        [sys.executable, "-I", "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=plain,
+        cwd=tmp_path,
+    )
+    assert pasted.returncode == 0, pasted.stderr
+    assert pasted.stdout.split()[:3] == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.parametrize(("dataset", "classes"), [("iris", 3), ("digits", 10), ("diabetes", 0)])
+def test_a_file_is_predicted_by_the_best_model(
+    client: Client, environment: dict[str, str], tmp_path: Path, dataset: str, classes: int
+) -> None:
+    study = ended(client, client.submit(spec(dataset=dataset, fixed={"epochs": 30}, budget={"trials": 1})).id)
+    data = load.load(dataset)
+    flat = data.x.reshape(len(data.x), -1)
+    names = data.feature_names or [f"pixel {i}" for i in range(flat.shape[1])]
+    file, output = tmp_path / "new.csv", tmp_path / "out.csv"
+    pd.DataFrame(flat, columns=list(names)).assign(**({"id": range(len(flat))} if classes != 10 else {})).to_csv(
+        file, index=False
+    )
+
+    done = run(environment, "predict", study.name, str(file), "--output", str(output))
+
+    assert done.returncode == 0, done.stderr
+    assert f"{len(flat)} rows" in done.stdout
+    written, predicted = pd.read_csv(file), pd.read_csv(output)
+    pd.testing.assert_frame_equal(predicted[written.columns], written)
+    if not classes:
+        assert np.corrcoef(predicted["prediction"], data.y)[0, 1] > 0.5
+        return
+    assert predicted[list(data.class_names)].sum(axis=1).to_numpy() == pytest.approx(1.0)
+    right = predicted["prediction"].astype(str) == np.array(data.class_names)[data.y]
+    assert right.mean() > 0.8
+    if dataset == "iris":
+        printed = run(environment, "predict", str(study.id), str(file))
+        assert printed.stdout == output.read_text()
+        file.write_text("nonsense\n1\n")
+        refused = run(environment, "predict", str(study.id), str(file))
+        assert (refused.returncode, "lacks columns" in refused.stderr) == (1, True), refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -214,10 +214,11 @@ def mark_reports(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         connection.execute(update(reports).where(key.in_(keys)).values(published=True))
 
 
-def mark_trial(connection: Connection, trial_id: int, *, has_figures: bool) -> None:
+def mark_trial(connection: Connection, trial_id: int, *, has_figures: bool, model_id: str | None) -> None:
     """Everything of a finished trial is in MLflow; a trial without numbers for figures counts as drawn."""
     drawn = trials.c.figures_at if has_figures else func.coalesce(trials.c.figures_at, func.now())
-    connection.execute(update(trials).where(trials.c.id == trial_id).values(published_at=func.now(), figures_at=drawn))
+    seen = update(trials).where(trials.c.id == trial_id)
+    connection.execute(seen.values(published_at=func.now(), figures_at=drawn, model_id=model_id))
 
 
 def mark_study(connection: Connection, study_id: int, *, ended: bool) -> None:

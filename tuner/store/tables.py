@@ -130,6 +130,7 @@ trials = Table(
     Column("end_reason", Text),
     Column("error", Text),  # what went wrong, with the traceback where there is one
     Column("run_id", Text),  # MLflow's
+    Column("model_id", Text),  # of its model, MLflow's
     Column("published_at", Timestamp),  # everything of it is in MLflow
     Column("figures_at", Timestamp),  # its figures are in MLflow; 1970: asked for, and drawn next
     UniqueConstraint("study_id", "number"),
