@@ -292,6 +292,7 @@ class ClaimedAttempt(Answer):
     lease_s: float
     trial_minutes: float | None
     no_progress_minutes: float | None
+    profile: bool = Field(default=False, description="Whether to look which operators take the time.")
 
 
 class Claims(Answer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import sys
 import uuid
@@ -19,6 +21,7 @@ from trainers.data import load
 from tuner import up
 from tuner.client import Client
 from tuner.settings import child_environment
+from tuner.wire import ArtifactList, ArtifactOut
 
 
 @pytest.fixture
@@ -171,3 +174,37 @@ def test_a_file_is_predicted_by_the_best_model(
         refused = run(environment, "predict", str(study.id), str(file))
         assert (refused.returncode, "lacks columns" in refused.stderr) == (1, True), refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_one_trial_of_a_profiled_study_has_its_trace_and_table_of_operators_in_mlflow(
+    service: up.Service, client: Client
+) -> None:
+    study = ended(client, client.submit(spec(profile=True, fixed={"epochs": 6}, budget={"trials": 5})).id)
+
+    assert study.progress.complete == 5
+    profiled = [number for number in range(5) if mlflow_files(service, client, study.id, number)]
+    assert len(profiled) == 1
+    found = mlflow_files(service, client, study.id, profiled[0])
+    assert set(found) == {"profile/trace.json.gz", "profile/operators.txt"}
+    files = {each.path for each in artifacts(client, study.id, profiled[0])}
+    assert set(found) <= files
+    trace = json.loads(gzip.decompress(found["profile/trace.json.gz"]))
+    assert any(event.get("name") == "aten::addmm" for event in trace["traceEvents"])
+    assert len(found["profile/trace.json.gz"]) < 2 * 2**20
+    assert b"aten::addmm" in found["profile/operators.txt"]
+
+
+def artifacts(client: Client, study_id: int, number: int) -> list[ArtifactOut]:
+    return client._call("GET", f"/studies/{study_id}/trials/{number}/artifacts", ArtifactList).items
+
+
+def mlflow_files(service: up.Service, client: Client, study_id: int, number: int) -> dict[str, bytes]:
+    """The profile's files at a trial's run, by path."""
+    run_id = mlflow_run(client, study_id, number)["info"]["run_id"]
+    http = client._http
+    listed = http.get("/mlflow/api/2.0/mlflow/artifacts/list", params={"run_id": run_id, "path": "profile"})
+    paths = [each["path"] for each in listed.raise_for_status().json().get("files", [])]
+    return {
+        path: http.get("/mlflow/get-artifact", params={"run_id": run_id, "path": path}).raise_for_status().content
+        for path in paths
+    }

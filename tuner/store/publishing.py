@@ -136,6 +136,12 @@ def _with_attempt() -> Any:
     return select(trials, studies.c.experiment_id, *last.c).select_from(joined)
 
 
+def first_complete(connection: Connection, study_id: int) -> int | None:
+    """The id of the trial that completed first."""
+    complete = select(trials.c.id).where(trials.c.study_id == study_id, trials.c.state == TrialState.COMPLETE)
+    return connection.execute(complete.order_by(trials.c.finish_seq).limit(1)).scalar_one_or_none()
+
+
 def live_trials(connection: Connection) -> list[Row[Any]]:
     """Trials that have not ended and have a run, for its status."""
     query = select(trials.c.id, trials.c.study_id, trials.c.state, trials.c.run_id)

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 REPORTS = 500  # of one trial in one pass
 CURVES = "curves.json"
 FILES = (CURVES, "log.txt")  # of an attempt, artifacts of the run
+PROFILE = ("profile/trace.json.gz", "profile/operators.txt")  # of the first complete trial, too
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,20 @@ class Trials:
         self.target.statuses[trial.id] = names.TRIAL_STATUS[TrialState.RUNNING]
 
     def _send_files(self, due: Due, run_id: str) -> None:
-        for name in FILES:
+        for name in (*FILES, *(PROFILE if self._is_first(due) else ())):
             if name in due.files:
                 path = artifacts.of_run(self.experiment.id, run_id, name)
                 self.target.artifacts.put_file(path, self._uploaded(due.trial, name))
         if due.trial.error:
             path = artifacts.of_run(self.experiment.id, run_id, "error.txt")
             self.target.artifacts.put_bytes(path, due.trial.error.encode())
+
+    def _is_first(self, due: Due) -> bool:
+        """Whether it is the study's first complete trial; those that ran beside it were profiled, too."""
+        if PROFILE[0] not in due.files:
+            return False
+        with transaction(self.engine) as connection:
+            return bool(publishing.first_complete(connection, self.study.id) == due.trial.id)
 
     def _send_model(self, due: Due, run_id: str, known_model: str | None) -> str | None:
         files = {path.removeprefix(models.FOLDER): self._uploaded(due.trial, path) for path in _in_model(due.files)}

@@ -27,13 +27,14 @@ def main() -> None:
     decision = Decision()
     threading.Thread(target=_listen, args=(inbox, decision), daemon=True).start()
     training = importlib.import_module("tuner.worker.training")
+    profiling = importlib.import_module("tuner.worker.profiling")
     device = training.warm_up()
     _send(pipe, Ready())
 
     while True:
         run = inbox.get()
         narration = Narration(run.attempt, device)
-        outcome = training.run_trial(run, device, _teller(pipe, decision, narration))
+        outcome = profiling.run_trial(run, device, _teller(pipe, decision, narration))
         narration.end(outcome)
         _send(pipe, outcome)
 
