@@ -322,10 +322,20 @@ def delete(study: StudyName) -> None:
 @app.command("export")
 def export_(
     study: StudyName,
-    url: Annotated[str, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")],
+    url: Annotated[
+        str | None, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A new folder for TensorBoard, in place of URL.", metavar="DIR")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a study's finished trials into an Optuna storage."""
+    """Write a study's finished trials into an Optuna storage, or its curves and hyperparameters for TensorBoard."""
+    if tensorboard is not None and url is None:
+        cli_seeing.export_tensorboard(study, tensorboard, as_json=as_json)
+        return
+    if url is None or tensorboard is not None:
+        raise typer.BadParameter("give either the URL of an Optuna storage, or --tensorboard DIR")
     from tuner.sampling import transfer
 
     with _client() as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,28 @@ def predict(
         return
     predicted.to_csv(output, index=False)
     typer.echo(f"{len(predicted)} rows with predictions of trial {number} are in {output}")
+
+
+def export_tensorboard(study: str, folder: Path, *, as_json: bool) -> None:
+    """Writes a study for TensorBoard into a folder that is empty or not there."""
+    try:
+        from tuner import tensorboard_files
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("tensorboard"):
+            raise
+        terminal.fail("TensorBoard's files are written by its own package: pip install tensorboard")
+    if folder.exists() and any(folder.iterdir()):
+        terminal.fail(
+            f"{folder} is not empty, and TensorBoard would mix what is in it with the study: name a new folder"
+        )
+    with terminal.client() as client:
+        found = client.study(study)
+        trials = ((trial, client.reports(found.id, trial.number).items) for trial in client.trials(found.id))
+        count = tensorboard_files.write(folder, found, trials)
+    if as_json:
+        terminal.print_json({"study": found.name, "tensorboard": str(folder), "trials": count})
+    else:
+        typer.echo(f"{count} trials of {found.name} are in {folder}: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 def key_in_python() -> str:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import Engine
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit_mlflow
@@ -208,3 +210,46 @@ def mlflow_files(service: up.Service, client: Client, study_id: int, number: int
         path: http.get("/mlflow/get-artifact", params={"run_id": run_id, "path": path}).raise_for_status().content
         for path in paths
     }
+
+
+def test_a_study_is_exported_for_tensorboard(client: Client, environment: dict[str, str], tmp_path: Path) -> None:
+    space = {
+        "learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
+        "width": {"type": "int", "low": 16, "high": 64},
+        "batch_size": {"type": "categorical", "choices": [16, 32]},
+        "optimizer": {"type": "categorical", "choices": ["sgd", "adamw"]},
+    }
+    study = ended(client, client.submit(spec(search_space=space)).id)
+    folder = tmp_path / "board"
+
+    done = run(environment, "export", study.name, "--tensorboard", str(folder))
+
+    assert done.stdout == f"2 trials of {study.name} are in {folder}: tensorboard --logdir {folder}\n", done.stderr
+    config = hparams_of(folder, "_hparams_/experiment").experiment
+    assert {info.name for info in config.hparam_infos} == set(space)
+    assert [info.name.tag for info in config.metric_infos] == ["objective"]
+    for trial in client.trials(study.id):
+        accumulated = EventAccumulator(str(folder / f"trial {trial.number}")).Reload()
+        curve = [(point.step, point.value) for point in accumulated.Scalars("val/loss")]
+        reports = client.reports(study.id, trial.number).items
+        assert curve == [(report.step, pytest.approx(report.metrics["val/loss"])) for report in reports]
+        moments = [point.wall_time for point in accumulated.Scalars("val/loss")]
+        assert moments == [pytest.approx(report.reported_at.timestamp(), abs=1e-3) for report in reports]
+        assert trial.values is not None
+        assert accumulated.Scalars("objective")[0].value == pytest.approx(trial.values[0])
+        start = hparams_of(folder / f"trial {trial.number}", "_hparams_/session_start_info").session_start_info
+        assert start.hparams["learning_rate"].number_value == trial.params["learning_rate"]
+        assert start.hparams["optimizer"].string_value == trial.params["optimizer"]
+        end = hparams_of(folder / f"trial {trial.number}", "_hparams_/session_end_info").session_end_info
+        assert end.status == api_pb2.STATUS_SUCCESS
+
+    again = run(environment, "export", study.name, "--tensorboard", str(folder))
+    assert (again.returncode, "not empty" in again.stderr) == (1, True)
+    assert run(environment, "export", study.name).returncode == 2
+
+
+def hparams_of(folder: Path, tag: str) -> plugin_data_pb2.HParamsPluginData:
+    """What the HParams plugin finds in a run under a tag."""
+    accumulated = EventAccumulator(str(folder)).Reload()
+    content = accumulated.SummaryMetadata(tag).plugin_data.content
+    return plugin_data_pb2.HParamsPluginData.FromString(content)
