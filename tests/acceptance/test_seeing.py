@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -253,3 +254,22 @@ def hparams_of(folder: Path, tag: str) -> plugin_data_pb2.HParamsPluginData:
     accumulated = EventAccumulator(str(folder)).Reload()
     content = accumulated.SummaryMetadata(tag).plugin_data.content
     return plugin_data_pb2.HParamsPluginData.FromString(content)
+
+
+def test_the_experiments_description_leads_back_to_the_study_and_its_dashboard(
+    service: up.Service, client: Client
+) -> None:
+    study = ended(client, client.submit(spec(budget={"trials": 1})).id)
+    run_info = mlflow_run(client, study.id, 0)
+    http = client._http
+    params = {"experiment_id": run_info["info"]["experiment_id"]}
+    experiment = http.get("/mlflow/api/2.0/mlflow/experiments/get", params=params).raise_for_status().json()
+    tags = {tag["key"]: tag["value"] for tag in experiment["experiment"]["tags"]}
+
+    links = re.findall(r"\]\((http[^)]+)\)", tags["mlflow.note.content"])
+    base = service.settings.base_url
+    page = f"{base}/api/v1/studies/{study.id}"
+    assert links == [page, f"{page}/trials", f"{base}/dashboard/studies/{study.id}"]
+    assert [http.get(link).status_code for link in links] == [200, 200, 200]
+    curves = {metric["key"] for metric in run_info["data"]["metrics"] if "/" in metric["key"]}
+    assert {name.partition("/")[0] for name in curves} == {"train", "val", "best", "system"}
