@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench gpu-check clean
+.PHONY: help install demo test check format bench pictures gpu-check compose-secrets compose-check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,22 @@ gpu-check: $(VENV)/.installed-test  ## the tests that need a GPU, and on which c
 
 bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
 	@$(BIN)/python -m benchmarks.run
+
+pictures: $(VENV)/.installed-test  ## the README's pictures anew, from a real study; needs Chromium
+	@$(BIN)/python docs/pictures/make.py
+
+compose-secrets: secrets/tuner_worker_key  ## random keys and a database password for docker-compose.yml, in secrets/
+
+secrets/tuner_worker_key:
+	@mkdir -p -m 700 secrets  # closed as a folder; the files are readable, since containers read them as another user
+	@$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(32), end="")' > secrets/database_password
+	@printf 'postgresql://tuner:%s@postgres/tuner' "$$(cat secrets/database_password)" > secrets/tuner_database_url
+	@$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(32), end="")' > secrets/tuner_admin_key
+	@$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(32), end="")' > $@
+
+compose-check: compose-secrets  ## whether Docker Compose understands docker-compose.yml; starts nothing
+	@if docker compose version > /dev/null 2>&1; then docker compose config --quiet; else docker-compose config --quiet; fi
+	@echo "docker-compose.yml is understood."
 
 clean:  ## remove .venv and caches; the data in .tuner stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,21 +1,19 @@
-"""`/trainers` and `/datasets`: what a study may name."""
+"""`/trainers`: what a study may name."""
 
 from __future__ import annotations
-
-import math
 
 from fastapi import APIRouter
 
 from trainers import catalog
-from trainers.data.builtin import BUILTIN
-from tuner.wire import DatasetList, DatasetOut, HyperparameterOut, TrainerList, TrainerOut
+from tuner.wire import HyperparameterOut, TrainerList, TrainerOut
 
 router = APIRouter(tags=["catalog"])
 
 
 @router.get("/trainers", summary="Trainers, their hyperparameters and default search spaces")
 def trainers() -> TrainerList:
-    return TrainerList(items=[_trainer(trainer) for trainer in catalog.TRAINERS.values()])
+    """Ours, and those that are installed where the control plane runs; `broken` names those that cannot be used."""
+    return TrainerList(items=[_trainer(trainer) for trainer in catalog.trainers().values()], broken=catalog.broken())
 
 
 def _trainer(trainer: catalog.Trainer) -> TrainerOut:
@@ -39,22 +37,4 @@ def _trainer(trainer: catalog.Trainer) -> TrainerOut:
             )
             for each in catalog.hyperparameters(trainer)
         ],
-    )
-
-
-@router.get("/datasets", summary="Data sets")
-def datasets() -> DatasetList:
-    return DatasetList(
-        items=[
-            DatasetOut(
-                name=info.name,
-                kind=info.kind,
-                task=info.task,
-                rows=info.rows,
-                features=math.prod(info.shape),
-                classes=len(info.class_names),
-                digest=info.digest,
-            )
-            for info in BUILTIN.values()
-        ]
     )

@@ -6,6 +6,7 @@ never a traceback; the traceback goes to the log.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -27,7 +28,10 @@ STATUS: dict[type[errors.TunerError], int] = {
     errors.NameTakenError: 409,
     errors.IdempotencyMismatchError: 422,
     errors.WrongStateError: 409,
+    errors.InUseError: 409,
     errors.StaleAttemptError: 409,
+    errors.TrialFinishedError: 409,
+    errors.StudyEndedError: 409,
     errors.UnauthenticatedError: 401,
     errors.ForbiddenError: 403,
     errors.TooLargeError: 413,
@@ -49,7 +53,9 @@ def problem(
         "request_id": request_id,
     }
     if fields:
-        body["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in fields]
+        body["errors"] = [
+            {name: value for name, value in asdict(field).items() if value is not None} for field in fields
+        ]
     headers = {"WWW-Authenticate": 'Bearer realm="tuner"'} if status == HTTPStatus.UNAUTHORIZED else {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)

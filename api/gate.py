@@ -35,10 +35,11 @@ OPEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("
 FOR_WORKERS = (
     ("POST", re.compile(r"/api/v1/claims")),
     ("POST", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/(reports|artifacts|complete|fail|release)")),
+    ("GET", re.compile(r"/api/v1/datasets/[^/]+/versions/[0-9]+/files")),
     ("PUT", re.compile(r"/api/v1/workers/[^/]+")),
     ("DELETE", re.compile(r"/api/v1/workers/[^/]+")),
 )
-UPLOAD = re.compile(r"/api/v1/attempts/[0-9A-Fa-f-]{36}/artifacts")
+UPLOAD = re.compile(r"/api/v1/(attempts/[0-9A-Fa-f-]{36}/artifacts|datasets)")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_S = 30 * 24 * 3600
 MAX_DEPTH = 64  # of nested JSON
@@ -105,7 +106,9 @@ class Gate:
                 "send a key as `Authorization: Bearer KEY`, or open the link that `tuner up` (or `tuner link`) prints"
             )
         if role is Role.WORKER and not _open_to_workers(method, path):
-            raise ForbiddenError("a worker's key claims, reports and uploads: use the admin key for everything else")
+            raise ForbiddenError(
+                "a worker's key claims, reports, uploads and fetches data sets: use the admin key for everything else"
+            )
         if by_cookie and method not in SAFE_METHODS and not _same_origin(Headers(scope=scope)):
             raise ForbiddenError("this request comes from another site: open the service's own pages")
         scope["role"] = role

@@ -13,9 +13,9 @@ import uvicorn
 
 @contextlib.contextmanager
 def serving(app: Any, port: int = 0) -> Iterator[str]:
-    """Serves until the block ends; gives the address."""
+    """Serves until the block ends; gives the address. Without a port it takes a free one."""
     listener = socket.create_server(("127.0.0.1", port))
-    port = port or listener.getsockname()[1]
+    port = listener.getsockname()[1]
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
     server = uvicorn.Server(config)
     started = threading.Event()

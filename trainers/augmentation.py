@@ -9,12 +9,13 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from trainers.configs import ImageMlpConfig, TabularMlpConfig
+from trainers.configs import ImageConfig, TabularMlpConfig
 
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Batch and targets to the augmented batch and targets; to be mixed, targets must be floats `(B, T)`."""
@@ -57,7 +58,7 @@ TABULAR_PRESETS = {
 }
 
 
-def image_strengths(config: ImageMlpConfig, side: int) -> ImageStrengths:
+def image_strengths(config: ImageConfig, side: int) -> ImageStrengths:
     """A config's strengths: its own where it names them, else its preset's."""
     preset = image_preset(config.augmentation, side)
     return ImageStrengths(
@@ -77,6 +78,15 @@ def tabular_strengths(config: TabularMlpConfig) -> TabularStrengths:
         feature_dropout=preset.feature_dropout if config.feature_dropout is None else config.feature_dropout,
         mixup_alpha=preset.mixup_alpha if config.mixup_alpha is None else config.mixup_alpha,
     )
+
+
+def darkest(preprocessing: dict[str, Any], device: str) -> Tensor:
+    """The darkest value of each channel in training, in the network's scale, `(C, 1, 1)`: the background."""
+    values = [
+        (low - mean) / scale
+        for low, mean, scale in zip(*(preprocessing[key] for key in ("low", "mean", "scale")), strict=True)
+    ]
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augment | None:
@@ -111,8 +121,15 @@ def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augme
     return augment
 
 
-def of_rows(strengths: TabularStrengths, device: torch.device, seed: int) -> Augment | None:
-    """Builds the augmentation of standardised rows `(B, F)`; None where all strengths are 0."""
+def of_rows(strengths: TabularStrengths, numbers: int, device: torch.device, seed: int) -> Augment | None:
+    """Builds the augmentation of standardised rows `(B, F)`; None where all strengths are 0.
+
+    Args:
+        strengths: of each transform.
+        numbers: how many of F are numbers; the others are indices of categories, the last.
+        device: of the batches.
+        seed: of the draws.
+    """
     if strengths == TabularStrengths():
         return None
     generator = Generator(device).manual_seed(seed)
@@ -120,12 +137,12 @@ def of_rows(strengths: TabularStrengths, device: torch.device, seed: int) -> Aug
 
     def augment(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if strengths.noise_std > 0:
-            x = noise(x, strengths.noise_std, generator)
+            x = torch.cat([noise(x[:, :numbers], strengths.noise_std, generator), x[:, numbers:]], dim=1)
         if strengths.feature_dropout > 0:
             x = feature_dropout(x, strengths.feature_dropout, generator)
         if strengths.mixup_alpha > 0:
             share = mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
-            return mixup(x, targets, share, generator)
+            return mixup(x, targets, share, generator, numbers)
         return x, targets
 
     return augment
@@ -181,11 +198,22 @@ def noise(x: Tensor, std: float, generator: Generator) -> Tensor:
 
 
 def feature_dropout(x: Tensor, share: float, generator: Generator) -> Tensor:
-    """Sets a share of cells to 0, which is the column's mean."""
+    """Sets a share of cells to 0, which is the column's mean, or the index of an unknown category."""
     return x * (torch.rand(x.shape, device=x.device, generator=generator) >= share)
 
 
-def mixup(x: Tensor, targets: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Mixes each row with another of the batch, `share` of its own: Zhang et al. 2018, "mixup"."""
+def mixup(
+    x: Tensor, targets: Tensor, share: float, generator: Generator, numbers: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mixes each row with another of the batch, `share` of its own: Zhang et al. 2018, "mixup".
+
+    Of rows `(B, F)` only the first `numbers` values are mixed; of the others, indices, each cell is the row's own by the
+    chance `share`, else the other row's.
+    """
     order = torch.randperm(len(x), device=x.device, generator=generator)
-    return torch.lerp(x[order], x, share), torch.lerp(targets[order], targets, share)
+    others, mixed_targets = x[order], torch.lerp(targets[order], targets, share)
+    if numbers is None or numbers == x.shape[1]:
+        return torch.lerp(others, x, share), mixed_targets
+    own = torch.rand(x[:, numbers:].shape, device=x.device, generator=generator) < share
+    chosen = torch.where(own, x[:, numbers:], others[:, numbers:])
+    return torch.cat([torch.lerp(others[:, :numbers], x[:, :numbers], share), chosen], dim=1), mixed_targets

@@ -1,6 +1,7 @@
 """The catalog of trainers: what there is, what it fits, how its values become a config; imports no torch.
 
-Owns `TRAINERS` and `METRICS`. The control plane validates studies with it; only `load` imports the training code.
+Owns `TRAINERS`, ours, and `METRICS`; `trainers()` has those of other people's too, where they are installed. The control
+plane validates studies with it; only `load` imports the training code.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from trainers import hyperparameters as hyper
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers import plugins
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Direction, Kind, Task, TrainResult
 
 METRICS: dict[Task, dict[str, Direction]] = {
@@ -66,7 +69,10 @@ class UnknownTrainerError(LookupError):
     """There is no trainer of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(TRAINERS))}")
+        if name in broken():
+            super().__init__(f"the trainer {name!r} is installed and cannot be used ({broken()[name]})")
+        else:
+            super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(trainers()))}")
         self.name = name
 
 
@@ -99,9 +105,24 @@ TRAINERS: dict[str, Trainer] = {
             },
         ),
         Trainer(
+            name="image-cnn",
+            version="1",
+            summary="Small residual network of convolutions, for images.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageCnnConfig,
+            entry_point="trainers.image_cnn:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
+                "depth": {"type": "int", "low": 1, "high": 4},
+                "width": {"type": "int", "low": 8, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
             name="tabular-mlp",
             version="1",
-            summary="Fully connected network on standardised columns.",
+            summary="Fully connected network on standardised columns, with embeddings of categories.",
             kinds=("tabular",),
             tasks=("classification", "regression"),
             config=TabularMlpConfig,
@@ -116,20 +137,36 @@ TRAINERS: dict[str, Trainer] = {
 }
 
 
+@cache
+def _installed() -> plugins.Installed[Trainer]:
+    return plugins.discover(Trainer, taken=TRAINERS)
+
+
+def trainers() -> dict[str, Trainer]:
+    """Ours, and those that are installed beside them, by name; found when first asked for."""
+    return TRAINERS | _installed().trainers
+
+
+def broken() -> dict[str, str]:
+    """Installed trainers that cannot be used, each with the reason."""
+    return _installed().broken
+
+
 def get(name: str) -> Trainer:
     """Finds a trainer by name.
 
     Raises:
         UnknownTrainerError: naming those that there are.
     """
-    if name not in TRAINERS:
+    found = trainers()
+    if name not in found:
         raise UnknownTrainerError(name)
-    return TRAINERS[name]
+    return found[name]
 
 
 def for_kind(kind: Kind) -> Trainer:
     """The trainer of a study that names none: the first that fits this kind of data."""
-    return next(trainer for trainer in TRAINERS.values() if kind in trainer.kinds)
+    return next(trainer for trainer in trainers().values() if kind in trainer.kinds)
 
 
 def hyperparameters(trainer: Trainer) -> list[hyper.Hyperparameter]:

@@ -74,8 +74,8 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageMlpConfig(TrainingConfig):
-    """`image-mlp`: flattened pixels through fully connected layers, for example 784-256-128-10."""
+class ImageConfig(TrainingConfig):
+    """What the trainers of images share: how these are changed in training."""
 
     flip_p: float | None = number(
         None, 0.0, 1.0, f"Chance of a left-right flip; 0 in all presets, as a flipped digit is none. {BY_PRESET}"
@@ -87,8 +87,28 @@ class ImageMlpConfig(TrainingConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMlpConfig(ImageConfig):
+    """`image-mlp`: flattened pixels through fully connected layers, for example 784-256-128-10."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCnnConfig(ImageConfig):
+    """`image-cnn`: a small residual network of convolutions."""
+
+    width: int = whole(
+        16, 1, 1024, "Channels of the first block; a block that halves the image has twice as many.", log=True
+    )
+    depth: int = whole(
+        3, 1, 32, "Residual blocks of two convolutions; from the second on each halves the image, down to 4 pixels."
+    )
+    batch_norm: bool = switch("Batch normalisation after each convolution.", default=True)
+    dropout: float = number(0.0, 0.0, 0.95, "Share of channels' means dropped before the last layer in training.")
+    epochs: int = whole(15, 1, 10_000, "Passes over the training part.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TabularMlpConfig(TrainingConfig):
-    """`tabular-mlp`: standardised columns through fully connected layers."""
+    """`tabular-mlp`: standardised columns and embedded categories through fully connected layers."""
 
     width: int = whole(
         128, 1, 16_384, "Units of the first hidden layer; each next layer has half, at least 8.", log=True
@@ -99,6 +119,6 @@ class TabularMlpConfig(TrainingConfig):
     epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
     noise_std: float | None = number(None, 0.0, 2.0, f"Gaussian noise, in deviations of the column. {BY_PRESET}")
     feature_dropout: float | None = number(
-        None, 0.0, 0.9, f"Share of cells replaced by their column's mean. {BY_PRESET}"
+        None, 0.0, 0.9, f"Share of cells replaced by their column's mean, or by an unknown category. {BY_PRESET}"
     )
     mixup_alpha: float | None = number(None, 0.0, 4.0, f"Mixing of rows by Beta(alpha, alpha). {BY_PRESET}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from trainers.data.info import Column
+
 Kind = Literal["tabular", "image"]
 Task = Literal["classification", "regression"]
 Direction = Literal["maximize", "minimize"]
@@ -61,11 +63,14 @@ class Dataset:
         kind: which trainers fit.
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
-            `(rows, height, width, channels)` for image.
+            `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
+            days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
         y: `(rows,)`: class indices `0..classes-1`, or float targets.
         feature_names: one per column for tabular data, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.
+        columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
+        part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
     """
 
     name: str
@@ -76,6 +81,8 @@ class Dataset:
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     digest: str
+    columns: tuple[Column, ...] = ()
+    part_rows: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,15 @@ from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
+RAW_TYPES = {
+    ("number", ""): "double",
+    ("number", "whole"): "double",
+    ("category", "whole"): "double",
+    ("boolean", "1/0"): "double",
+    ("boolean", ""): "boolean",
+    ("boolean", "true/false"): "boolean",  # so pandas reads these words
+    ("date", ""): "datetime",
+}
 
 
 def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo) -> None:
@@ -59,10 +68,14 @@ def warm_up() -> None:
 
 
 def signature(result: TrainResult) -> ModelSignature:
-    """What the model takes and gives: named columns of doubles, or a tensor of raw images."""
+    """What the model takes and gives: named columns, or a tensor of raw images.
+
+    A column is of the type that reading the training file gives it: text where a number, a boolean or a date is written
+    in a way of its own. One that had missing values is optional.
+    """
     facts = result.preprocessing
     if facts["kind"] == "tabular":
-        takes = Schema([ColSpec("double", name) for name in facts["feature_names"]])
+        takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
     gives = facts["class_names"] or ["prediction"]
@@ -82,7 +95,35 @@ def _save_network(result: TrainResult, path: Path) -> None:
     torch.export.save(program, path)
 
 
+def _type(column: dict[str, Any]) -> str:
+    """MLflow's type of a column; whole numbers that may be missing are doubles, as pandas reads them."""
+    kind, form = column["kind"], column["format"]
+    if form in {"whole", "1/0"} and not column["optional"]:
+        return "long"
+    return RAW_TYPES.get((kind, form), "string")
+
+
 def _example(result: TrainResult) -> Any:
-    if result.preprocessing["kind"] == "tabular":
-        return pd.DataFrame(result.example.astype(np.float64), columns=result.preprocessing["feature_names"])
-    return result.example
+    """The synthetic rows as their owner would write them."""
+    facts = result.preprocessing
+    if facts["kind"] != "tabular":
+        return result.example
+    return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})
+
+
+def _raw(column: dict[str, Any], cells: np.ndarray) -> Any:
+    """A synthetic column of `trainers.preprocessing.synthetic` in the type of the signature."""
+    kind, form, given = column["kind"], column["format"], _type(column)
+    if kind == "category":
+        names = dict(zip(column["codes"], column["vocabulary"], strict=True))
+        named = pd.Series([names.get(cell) for cell in cells.tolist()], dtype="str")
+        return named if given == "string" else named.astype({"long": np.int64, "double": np.float64}[given])
+    if kind == "date":
+        times = pd.Series(pd.to_datetime(cells, unit="D").as_unit("us"))
+        return times if given == "datetime" else times.dt.strftime("%Y-%m-%d" if form == "ISO8601" else form)
+    if given == "string" and kind == "boolean":
+        return pd.Series(np.where(cells == 1, *form.split("/")), dtype="str")
+    if given == "string":  # a number in a format of its own
+        written = pd.Series([f"{cell:.2f}" for cell in cells], dtype="str")
+        return written.str.replace(".", ",", regex=False) if form == "1.234,50" else written
+    return cells.astype({"long": np.int64, "double": np.float64, "boolean": bool}[given])

@@ -69,9 +69,9 @@ def choice(default: str, choices: tuple[str, ...], doc: str) -> Any:
     return field(default=default, metadata={"type": "categorical", "choices": choices, "doc": doc})
 
 
-def switch(doc: str) -> Any:
-    """A bool field, off by default."""
-    return field(default=False, metadata={"type": "bool", "doc": doc})
+def switch(doc: str, *, default: bool = False) -> Any:
+    """A bool field."""
+    return field(default=default, metadata={"type": "bool", "doc": doc})
 
 
 def describe(config_class: type[Any]) -> list[Hyperparameter]:

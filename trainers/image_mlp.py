@@ -35,13 +35,7 @@ def train(
     data = on_device.prepare(train_part, validation_part, device)
     _, channels, height, width = data.x_train.shape
     network = networks.mlp(channels * height * width, data.outputs, config).to(device)
-    # the darkest value of each channel in training, in the network's scale
-    darkest = [
-        (low - mean) / scale
-        for low, mean, scale in zip(*(data.preprocessing[key] for key in ("low", "mean", "scale")), strict=True)
-    ]
-    background = torch.tensor(darkest, device=device)[:, None, None]
     strengths = augmentation.image_strengths(config, min(height, width))
     problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
-    augment = augmentation.of_images(strengths, background, seed)
+    augment = augmentation.of_images(strengths, augmentation.darkest(data.preprocessing, device), seed)
     return loop.fit(network, problem, data, config, report, augment=augment, seed=seed, objective=objective)

@@ -25,7 +25,9 @@ from trainers.contract import NonFiniteError, Objective, Report, Task, TrainResu
 from trainers.data.on_device import OnDevice
 from trainers.tasks import Problem
 
-VALIDATION_CHUNK = 16_384  # rows, so that a large validation part does not need memory for all of its activations
+# so that a large validation part does not need memory for all of its activations
+VALIDATION_CHUNK = 16_384  # rows
+VALIDATION_VALUES = 2**20  # of the network's input: of images it takes fewer rows
 EXAMPLE_ROWS = 3
 LATENCY_RUNS = 20
 
@@ -158,8 +160,9 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
+    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // data.x_validation[0].numel()))
     with torch.inference_mode():
-        outputs = torch.cat([network(chunk) for chunk in torch.split(data.x_validation, VALIDATION_CHUNK)])
+        outputs = torch.cat([network(chunk) for chunk in torch.split(data.x_validation, chunk_rows)])
         loss = problem.loss(outputs, problem.validation_targets).item()
         predictions = problem.head(outputs).cpu().numpy()
     _refuse_non_finite(step, {"val/loss": loss})

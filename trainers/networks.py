@@ -1,6 +1,8 @@
-"""The networks: fully connected layers, and the last step from their outputs to what people read."""
+"""The networks: fully connected layers, embeddings of categories, and the last step from their outputs to what people read."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
 }
 NARROWEST = 8  # units
+WIDEST_EMBEDDING = 32
 
 
 def hidden_widths(width: int, depth: int) -> list[int]:
@@ -41,6 +44,38 @@ def mlp(inputs: int, outputs: int, config: TrainingConfig) -> nn.Sequential:
         inputs = units
     layers.append(nn.Linear(inputs, outputs))
     return nn.Sequential(*layers)
+
+
+class Embedded(nn.Module):
+    """Learned vectors in place of category indices.
+
+    Takes `(rows, numbers + categories)`, as `trainers.preprocessing` makes it; gives `(rows, outputs)`. Index 0, a
+    category that training did not have, is the zero vector and stays it.
+    """
+
+    def __init__(self, numbers: int, sizes: list[int]) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.tables = nn.ModuleList(nn.Embedding(size, embedding_width(size), padding_idx=0) for size in sizes)
+        self.outputs = numbers + sum(embedding_width(size) for size in sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        indices = x[:, self.numbers :].long()
+        vectors = [table(indices[:, i]) for i, table in enumerate(self.tables)]
+        return torch.cat([x[:, : self.numbers], *vectors], dim=1)
+
+
+def embedding_width(size: int) -> int:
+    """Numbers in the vector of a category with `size` indices: about the root, as rare values cannot fill more."""
+    return min(WIDEST_EMBEDDING, max(2, round(math.sqrt(size))))
+
+
+def embedded_mlp(numbers: int, sizes: list[int], outputs: int, config: TrainingConfig) -> nn.Sequential:
+    """An `mlp` behind the embeddings of its category columns, whose numbers of indices are `sizes`."""
+    if not sizes:
+        return mlp(numbers, outputs, config)
+    embedded = Embedded(numbers, sizes)
+    return nn.Sequential(embedded, *mlp(embedded.outputs, outputs, config))
 
 
 class RawUnits(nn.Module):

@@ -2,37 +2,54 @@
 
 Owns the JSON that travels in an exported model; `trainers.exported_model` reads it without this package. Python writes
 the shortest decimal that reads back as the same float, so nothing is lost on the way.
+
+Of a table the network is given, in this order: a value of each number and boolean and five of each date, standardised;
+1 or 0 for each column that had missing values in training, as to whether the value is missing; and the index of each
+category in the vocabulary of the training part, from 1, where 0 is any value that is not in it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from trainers.contract import Dataset, Part
+from trainers.data.cells import MISSING
+from trainers.data.info import Column
+
+YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
+FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
+IMAGES_AT_ONCE = 1024
+MONDAY = 3.0  # 1970 began on a Thursday
 
 
 def fit(train: Part) -> dict[str, Any]:
     """Fits a training part's preprocessing.
 
-    Tabular rows are standardised by column, images by channel over all pixels, regression targets as one column.
+    Values of tables are standardised by column, images by channel over all pixels, regression targets as one column.
     What is constant in the training part is only centred: its scale is 1.
 
     Returns:
-        `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per column or
-        channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean` and
-        `target_scale` are 0 and 1 for classification.
+        `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
+        value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
+        and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
+        `missing`, the words that stand for no value in text.
 
     Raises:
-        ValueError: where the training part has a value that is missing or infinite.
+        ValueError: where the training part has a value that is infinite, or an image one that is missing.
     """
     dataset = train.dataset
-    values = _columns(dataset, dataset.x[train.rows])
-    _refuse_non_finite(dataset, values)
-    mean, scale = _mean_and_scale(values)
-    y = dataset.y[train.rows].astype(np.float64)[:, None]
-    target_mean, target_scale = _mean_and_scale(y)
+    x = dataset.x[train.rows]
+    columns = [_fit_column(column, x[:, i]) for i, column in enumerate(_columns(dataset))]
+    if x.dtype == np.uint8 and dataset.kind == "image":
+        of_values = _byte_statistics(x)
+    else:
+        values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
+        _refuse_non_finite(dataset, columns, values)
+        of_values = _statistics(values)
+    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
     return {
         "kind": dataset.kind,
@@ -40,12 +57,11 @@ def fit(train: Part) -> dict[str, Any]:
         "shape": list(dataset.x.shape[1:]),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
-        "mean": mean.tolist(),
-        "scale": scale.tolist(),
-        "low": values.min(axis=0).tolist(),
-        "high": values.max(axis=0).tolist(),
-        "target_mean": float(target_mean[0]) if regression else 0.0,
-        "target_scale": float(target_scale[0]) if regression else 1.0,
+        "columns": columns,
+        "missing": sorted(MISSING),
+        **of_values,
+        "target_mean": of_targets["mean"][0] if regression else 0.0,
+        "target_scale": of_targets["scale"][0] if regression else 1.0,
     }
 
 
@@ -54,50 +70,154 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
 
     Args:
         preprocessing: of `fit`.
-        x: raw rows, `(rows, features)`, `(rows, height, width)` or `(rows, height, width, channels)`.
+        x: raw rows as `Dataset` has them, `(rows, features)`, `(rows, height, width)` or
+            `(rows, height, width, channels)`.
 
     Returns:
-        float32, `(rows, features)` or `(rows, channels, height, width)`.
+        float32, `(rows, inputs)` or `(rows, channels, height, width)`.
     """
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
     if preprocessing["kind"] == "tabular":
-        rows: np.ndarray = ((x - mean) / scale).astype(np.float32)
-        return rows
+        columns = preprocessing["columns"]
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            standardised = np.clip((_values(columns, x) - mean) / scale, -FARTHEST, FARTHEST)
+        absent = [np.isnan(x[:, i]) for i, column in enumerate(columns) if column["indicator"]]
+        indices = [_indices(column, x[:, i]) for i, column in enumerate(columns) if column["kind"] == "category"]
+        return np.column_stack([standardised, *absent, *indices]).astype(np.float32)
     channels = x if x.ndim == 4 else x[..., None]
-    return np.ascontiguousarray(np.moveaxis((channels - mean) / scale, -1, 1), dtype=np.float32)
+    made = np.empty((len(x), channels.shape[3], *channels.shape[1:3]), np.float32)
+    for start in range(0, len(x), IMAGES_AT_ONCE):  # in float64, which all of them at once might have no room for
+        chunk = slice(start, start + IMAGES_AT_ONCE)
+        made[chunk] = np.moveaxis((channels[chunk] - mean) / scale, -1, 1)
+    return made
+
+
+def vocabulary_sizes(preprocessing: dict[str, Any]) -> list[int]:
+    """For each category column, in order, how many different indices it has: its last inputs."""
+    return [len(column["vocabulary"]) + 2 for column in preprocessing["columns"] if column["kind"] == "category"]
 
 
 def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], seed: int) -> np.ndarray:
     """Invents raw rows of the fitted means and deviations, within the fitted range; nobody's own data.
 
+    Categories are drawn from the vocabulary, each column by itself.
+
     Returns:
         `(rows, *shape)` of `dtype`.
     """
-    normal = np.random.default_rng(seed).standard_normal((rows, *preprocessing["shape"]))
-    if preprocessing["kind"] == "image" and len(preprocessing["shape"]) == 2:
-        normal = normal[..., None]
-    invented = normal * np.array(preprocessing["scale"]) + np.array(preprocessing["mean"])
-    inside = np.clip(invented, preprocessing["low"], preprocessing["high"])
+    random = np.random.default_rng(seed)
+    normal = random.standard_normal((rows, *preprocessing["shape"]))
+    scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])
+    if preprocessing["kind"] == "tabular":
+        inside = _synthetic_rows(preprocessing, normal, random)
+    else:
+        channels = normal if normal.ndim == 4 else normal[..., None]
+        inside = np.clip(channels * scale + mean, preprocessing["low"], preprocessing["high"])
     example: np.ndarray = inside.reshape(rows, *preprocessing["shape"]).astype(dtype)
     return example
 
 
-def _columns(dataset: Dataset, x: np.ndarray) -> np.ndarray:
-    """Raw rows as float64 `(values, columns)`; for images `(all pixels, channels)`."""
-    if dataset.kind == "tabular":
-        return x.astype(np.float64)
+def _columns(dataset: Dataset) -> tuple[Column, ...]:
+    return dataset.columns or tuple(Column(name, "number") for name in dataset.feature_names)
+
+
+def _fit_column(column: Column, cells: np.ndarray) -> dict[str, Any]:
+    """What is fitted of one column.
+
+    Returns:
+        `name`, `kind` and `format`; `optional`, whether a value may be missing; `fill`, what then stands for it;
+        `indicator`, whether the network is told so; of a category its `vocabulary` and `codes`, the names and raw
+        values that training had, and `missing`, whether a missing value was among them.
+    """
+    absent = np.isnan(cells)
+    present = cells[~absent]
+    category = column.kind == "category"
+    codes = np.unique(present[present >= 0]).astype(int).tolist() if category else []
+    fill = 0.0 if category or not len(present) else float(np.median(present))
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        "format": column.format,
+        "optional": column.missing > 0,
+        "fill": float(round(fill)) if column.kind == "boolean" else fill,
+        "indicator": bool(absent.any()) and not category,
+        "vocabulary": [column.categories[code] for code in codes],
+        "codes": codes,
+        "missing": bool(absent.any()) and category,
+    }
+
+
+def _values(columns: list[dict[str, Any]], x: np.ndarray) -> np.ndarray:
+    """The values of a table that are standardised, `(rows, values)`, none of them missing."""
+    values = []
+    for i, column in enumerate(columns):
+        if column["kind"] != "category":
+            filled = np.where(np.isnan(x[:, i]), column["fill"], x[:, i])
+            values += _date_parts(filled) if column["kind"] == "date" else [filled]
+    return np.stack(values, axis=1) if values else np.empty((len(x), 0))
+
+
+def _value_count(column: dict[str, Any]) -> int:
+    return {"category": 0, "date": 5}.get(column["kind"], 1)
+
+
+def _date_parts(days: np.ndarray) -> list[np.ndarray]:
+    """Days, and the places in the year and in the week as points of a circle."""
+    year, week = 2 * math.pi * days / YEAR_DAYS, 2 * math.pi * np.floor(days + MONDAY) / WEEK_DAYS
+    return [days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)]
+
+
+def _indices(column: dict[str, Any], cells: np.ndarray) -> np.ndarray:
+    """Places in the vocabulary from 1, one more for a missing value if training had such; 0 for all others."""
+    codes = np.array([*column["codes"], np.inf])
+    places = np.searchsorted(codes, np.where(np.isnan(cells), -1, cells))
+    known = np.where(codes[places] == cells, places + 1, 0)
+    return np.where(np.isnan(cells) & column["missing"], len(codes), known)
+
+
+def _synthetic_rows(preprocessing: dict[str, Any], normal: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    inside, place = normal.copy(), 0
+    for i, column in enumerate(preprocessing["columns"]):
+        if column["kind"] == "category":
+            inside[:, i] = random.choice(column["codes"], len(normal)) if column["codes"] else np.nan
+            continue
+        mean, scale, low, high = (preprocessing[key][place] for key in ("mean", "scale", "low", "high"))
+        invented = np.clip(normal[:, i] * scale + mean, low, high)
+        inside[:, i] = invented if column["kind"] == "number" and column["format"] != "whole" else np.round(invented)
+        place += _value_count(column)
+    return inside
+
+
+def _pixels(x: np.ndarray) -> np.ndarray:
+    """Images as float64 `(all pixels, channels)`."""
     return x.astype(np.float64).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
 
 
-def _mean_and_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
+def _byte_statistics(x: np.ndarray) -> dict[str, list[float]]:
+    """`_statistics` of images of bytes by channel, out of how often each of the 256 values occurs."""
+    channels = (x if x.ndim == 4 else x[..., None]).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
+    counts = np.stack([np.bincount(channels[:, i], minlength=256) for i in range(channels.shape[1])])
+    bytes_ = np.arange(256.0)
+    mean = counts @ bytes_ / len(channels)
+    deviation = np.sqrt(np.sum(counts * (bytes_ - mean[:, None]) ** 2, axis=1) / len(channels))
+    low, high = np.argmax(counts > 0, axis=1), 255 - np.argmax(counts[:, ::-1] > 0, axis=1)
+    scale = np.where(low == high, 1.0, deviation)
+    return {"mean": mean.tolist(), "scale": scale.tolist(), "low": [*map(float, low)], "high": [*map(float, high)]}
+
+
+def _statistics(values: np.ndarray) -> dict[str, list[float]]:
+    """Mean, scale, least and greatest of each column of `(rows, columns)`."""
+    mean, deviation, low, high = values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)
     # the deviation of a constant column is rounding noise, which would blow the column up
-    constant = values.min(axis=0) == values.max(axis=0)
-    return np.where(constant, values[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
+    constant = low == high
+    scale = np.where(constant | (deviation == 0), 1.0, deviation)
+    found = {"mean": np.where(constant, low, mean), "scale": scale, "low": low, "high": high}
+    return {name: column.tolist() for name, column in found.items()}
 
 
-def _refuse_non_finite(dataset: Dataset, values: np.ndarray) -> None:
+def _refuse_non_finite(dataset: Dataset, columns: list[dict[str, Any]], values: np.ndarray) -> None:
     bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
     if bad.size:
-        name = dataset.feature_names[bad[0]] if dataset.feature_names else f"channel {bad[0]}"
+        names = np.repeat([column["name"] for column in columns], [_value_count(column) for column in columns])
+        name = str(names[bad[0]]) if columns else f"channel {bad[0]}"
         raise ValueError(f"{name!r} of {dataset.name} has values that are missing or infinite")

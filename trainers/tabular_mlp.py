@@ -1,10 +1,10 @@
-"""`tabular-mlp`: fully connected layers on standardised columns, for classification and regression."""
+"""`tabular-mlp`: fully connected layers on standardised columns and embedded categories, for classification and regression."""
 
 from __future__ import annotations
 
 import torch
 
-from trainers import augmentation, loop, networks, tasks
+from trainers import augmentation, loop, networks, preprocessing, tasks
 from trainers.configs import TabularMlpConfig
 from trainers.contract import Objective, Part, Report, TrainResult
 from trainers.data import on_device
@@ -33,8 +33,10 @@ def train(
     """
     torch.manual_seed(seed)
     data = on_device.prepare(train_part, validation_part, device)
-    network = networks.mlp(data.x_train.shape[1], data.outputs, config).to(device)
+    sizes = preprocessing.vocabulary_sizes(data.preprocessing)
+    numbers = data.x_train.shape[1] - len(sizes)
+    network = networks.embedded_mlp(numbers, sizes, data.outputs, config).to(device)
     strengths = augmentation.tabular_strengths(config)
     problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
-    augment = augmentation.of_rows(strengths, data.x_train.device, seed)
+    augment = augmentation.of_rows(strengths, numbers, data.x_train.device, seed)
     return loop.fit(network, problem, data, config, report, augment=augment, seed=seed, objective=objective)

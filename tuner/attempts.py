@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -76,6 +77,21 @@ def _row(spec: StudySpec, attempt_id: uuid.UUID, trial_id: int, sent: ReportBody
         "value": value,
         "metrics": json.dumps(sent.metrics),
         "reported_at": func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, sent.age_s),
+    }
+
+
+def own_report(spec: StudySpec, attempt_id: uuid.UUID, trial_id: int, step: int, value: float) -> dict[str, Any]:
+    """The row of a report by an Optuna script, which gives the first objective alone, and may give NaN."""
+    metrics = {_objective_key(spec): value} if math.isfinite(value) else {}
+    return {
+        "trial_id": trial_id,
+        "fold": 0,
+        "step": step,
+        "attempt_id": attempt_id,
+        "pruner_step": step,
+        "value": value,
+        "metrics": json.dumps(metrics),
+        "reported_at": func.clock_timestamp(),
     }
 
 

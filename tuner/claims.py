@@ -19,8 +19,9 @@ from sqlalchemy import Connection, Engine
 
 from tuner import specs
 from tuner.domain import seeds
+from tuner.domain.space import exists
 from tuner.domain.spec import StudySpec
-from tuner.domain.states import AttemptState, TrialEnd, TrialState
+from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, queue, studies, trials
@@ -59,7 +60,7 @@ def claim(
 ) -> list[ClaimedAttempt] | None:
     """Gives up to `slots` trials to a worker; the same request again gets the same trials as long as they are live.
 
-    None says that this worker has left and should not wait for more.
+    None says not to wait for more: this worker has left, or the study has ended.
 
     Raises:
         NotFoundError: there is no study of that number.
@@ -82,8 +83,9 @@ def claim(
                     held.append(one)
                 continue
             why = queue.why_none(connection, claimant)
-            if study_id is not None:
-                studies.get(connection, study_id)  # so that a loop does not wait for a study that is not there
+            # a loop does not wait for a study that has ended, or is not there
+            if study_id is not None and studies.get(connection, study_id).state in ENDED and not held:
+                return None
             if why.has_left and not held:
                 return None
             if why.held and not held:
@@ -92,6 +94,51 @@ def claim(
         if not why.has_work:
             break
     return [answer for each in held if (answer := _with_params(engine, each)) is not None]
+
+
+def start_unsampled(
+    engine: Engine, study_id: int, *, worker_id: str, request_id: str, trial_id: int | None = None
+) -> Held | None:
+    """Gives a script the next trial, to sample for itself; the same request again gets the same trial while it is live.
+
+    None: there is none that may start now, or somebody else has the one that was asked for.
+
+    Args:
+        worker_id: who asks.
+        request_id: chosen by the asker, new for every new claim.
+        trial_id: this waiting trial and no other.
+
+    Raises:
+        NotFoundError: there is no such study.
+    """
+    claimant = queue.Claimant(worker_id, request_id, [], study_id)
+    with transaction(engine) as connection:
+        study = queue.next_study(connection, claimant, is_another=False)
+        held = None
+        if study is not None and (trial_id is None or _is_free(connection, study_id, trial_id)):
+            held = _hold(connection, study, claimant, is_another=False, trial_id=trial_id)
+        if held is None:
+            before = queue.why_none(connection, claimant).held
+            held = _held_before(connection, before[0]) if before else None
+        if held is not None and not held.is_running:
+            _start_as_it_is(connection, held)
+    return held
+
+
+def _is_free(connection: Connection, study_id: int, trial_id: int) -> bool:
+    return any(trial.id == trial_id for trial in trials.free(connection, study_id))
+
+
+def _start_as_it_is(connection: Connection, held: Held) -> None:
+    """Starts a trial with what parameters and attributes it has."""
+    row = trials.by_id(connection, held.trial_id)
+    trials.set_sampled(
+        connection,
+        held.attempt_id,
+        params=json.loads(row.params),
+        distributions=json.loads(row.distributions),
+        system_attrs=json.loads(row.system_attrs),
+    )
 
 
 def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
@@ -107,10 +154,16 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
     )
 
 
-def _hold(connection: Connection, study: Any, claimant: queue.Claimant, *, is_another: bool) -> Held | None:
-    """Takes a waiting trial, or makes the next one; the study is locked and has work."""
+def _hold(
+    connection: Connection, study: Any, claimant: queue.Claimant, *, is_another: bool, trial_id: int | None = None
+) -> Held | None:
+    """Takes a waiting trial (this one, where one is named), or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
-    waiting = trials.first_free(connection, study.id) if has_waiting(study) else None
+    waiting: trials.TrialRow | None = None
+    if trial_id is not None:
+        waiting = trials.by_id(connection, trial_id)
+    elif has_waiting(study):
+        waiting = trials.first_free(connection, study.id)
     terms = queue.Terms(
         claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours, is_another=is_another
     )
@@ -132,7 +185,7 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
         with transaction(engine) as connection:
             if held.is_running:
                 params: dict[str, Any] | None = held.params
-            elif held.params:
+            elif _is_whole(specs.of(held.study), held.params):
                 params = held.params if trials.resume(connection, held.attempt_id) else None
             else:
                 params = _sample(connection, held)
@@ -144,6 +197,12 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
     if params is not None:
         return _answer(held, specs.of(held.study), params)
     return _started_elsewhere(engine, held.attempt_id)
+
+
+def _is_whole(spec: StudySpec, params: dict[str, Any]) -> bool:
+    """Whether a trial has its parameters: a script may have been lost between the first and the last of them."""
+    space = spec.search_space or {}
+    return bool(params) and all(name in params or not exists(space[name], params) for name in space)
 
 
 def _started_elsewhere(engine: Engine, attempt_id: uuid.UUID) -> ClaimedAttempt | None:
@@ -218,6 +277,7 @@ def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttem
         trainer=study.trainer,
         dataset=spec.dataset,
         dataset_digest=dataset.get("digest"),
+        dataset_files=dataset.get("files_digest"),
         task=facts.get("task"),
         objectives=[{"metric": o.metric, "direction": str(o.direction)} for o in spec.objectives or []],
         validation=spec.evaluation.validation,

@@ -8,13 +8,14 @@ Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usag
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tuner import cli_seeing
+from tuner import cli_datasets, cli_seeing
 from tuner.terminal import client as _client
 from tuner.terminal import fail as _fail
 from tuner.terminal import print_json as _print_json
@@ -31,8 +32,10 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.command("logs")(cli_seeing.logs)
 app.command("predict")(cli_seeing.predict)
+app.add_typer(cli_datasets.app, name="dataset")
 
 UNREACHABLE = 3
+INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StudyName = Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")]
@@ -62,6 +65,8 @@ def _explain(error: Exception) -> NoReturn:
         "PredictError",
         "DatabaseUrlError",
     )
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        _fail(f"{error.filename or 'the disk'}: {error.strerror}; make room or mend it, or point TUNER_DATA elsewhere")
     if type(error).__module__.startswith("sqlalchemy."):
         _fail(f"the database cannot be used ({str(error).splitlines()[0]}): mend its address, or start it")
     if type(error).__name__ not in expected and not isinstance(error, TunerError):
@@ -101,7 +106,10 @@ def demo(
 
 
 @app.command()
-def server(with_parent: WithParent = False) -> None:
+def server(
+    with_parent: WithParent = False,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True, help="An inherited socket that listens.")] = None,
+) -> None:
     """Run the control plane alone; needs TUNER_DATABASE_URL."""
     from tuner import logs, server
 
@@ -110,7 +118,7 @@ def server(with_parent: WithParent = False) -> None:
     if settings.database_url is None:
         _fail("set TUNER_DATABASE_URL to a PostgreSQL, or use `tuner up`, which brings its own")
     logs.configure("server")
-    server.run(settings)
+    server.run(settings, listen_fd)
 
 
 @app.command()
@@ -191,36 +199,68 @@ def _read_spec(file: Path) -> dict[str, Any]:
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The study, YAML or JSON.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="The study, YAML or JSON; may be left out with --dataset."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Instead of the name in the file.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Instead of budget.trials in the file.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and complete it.")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="A data set's name, or a file to upload.", metavar="NAME|FILE")
+    ] = None,
+    target: cli_datasets.Target = None,
+    task: cli_datasets.Task = None,
+    encoding: cli_datasets.Encoding = None,
+    delimiter: cli_datasets.Delimiter = None,
+    kind: cli_datasets.Kinds = None,
+    split_column: cli_datasets.SplitColumn = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check and complete it; a file is uploaded all the same.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and watch it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a study; with --watch the exit code is 1 if it failed."""
+    """Submit a study: of a file, or of a data set with the trainer's own search space.
+
+    With --watch the exit code is 1 if it failed.
+    """
     from tuner import watching
 
-    spec = _read_spec(file)
-    if name is not None:
-        spec["name"] = name
-    if trials is not None:
-        given = spec.get("budget") or {}
-        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
+    spec = _spec_from(file, dataset, trials)
+    source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
     with _client() as client:
+        if dataset is not None:
+            spec["dataset"] = cli_datasets.uploaded(client, dataset, source, quiet=as_json or dry_run)
+            spec.setdefault("name", spec["dataset"].partition("@")[0])
+        elif source:
+            raise typer.BadParameter("what is said of columns is for a file to upload: give it as --dataset FILE")
+        if name is not None:
+            spec["name"] = name
         if dry_run:
             _print_json(client.dry_run(spec).model_dump(mode="json"))
             return
         study = client.submit(spec)
         if not as_json:
             typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
-        if watch:
-            study = watching.watch(client, study.id, quiet=as_json)
-            if not as_json:
-                watching.summarise(client, study, cli_seeing.key_in_python())
+        shown = watching.watch(client, study.id, quiet=as_json) if watch else study
+        if watch and not as_json:
+            watching.summarise(client, shown, cli_seeing.key_in_python())
         if as_json:
-            _print_json(study.model_dump(mode="json"))
-    sys.exit(1 if study.state == "failed" else 0)
+            _print_json(shown.model_dump(mode="json"))
+    sys.exit(1 if shown.state == "failed" else 0)
+
+
+def _spec_from(file: Path | None, dataset: str | None, trials: int | None) -> dict[str, Any]:
+    """The study as the file has it, or an empty one, with its budget of trials."""
+    if file is None and dataset is None:
+        raise typer.BadParameter("give a FILE with the study, or a data set with --dataset")
+    if file is None and trials is None:
+        raise typer.BadParameter("say how many --trials, or give a FILE with the study's budget")
+    spec = {} if file is None else _read_spec(file)
+    if trials is not None:
+        given = spec.get("budget") or {}
+        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
+    return spec
 
 
 @app.command()
@@ -377,6 +417,40 @@ def import_(
         typer.echo(
             f"Study {made.id} ({made.name}) starts with {answer.imported} trials; {answer.skipped} were skipped."
         )
+
+
+app.command("datasets")(cli_datasets.listed)
+
+
+@app.command()
+def run(
+    study: StudyName,
+    command: Annotated[list[str], typer.Argument(help="The script, after `--`.", metavar="COMMAND")],
+    slots: Slots = None,
+) -> None:
+    """Run an external study's trials by a script of your own; exit code 1 if the study failed.
+
+    Each trial is one process. It gets its parameters as --NAME=VALUE, as TUNER_PARAM_NAME and as JSON in TUNER_PARAMS_FILE.
+    """
+    import shutil
+
+    from tuner import parent
+    from tuner.worker import scripts
+
+    with _client() as client:
+        found = client.study(study)
+        if not found.spec.is_external:
+            _fail(f"{found.name} is trained by workers: a script of your own needs a study with trainer: external")
+        if shutil.which(command[0]) is None:
+            _fail(f"there is no command {command[0]!r} here")
+        parent.interrupt_on_signals()
+        try:
+            scripts.run(client, found, command, slots=slots, say=typer.echo)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        ended = client.study(found.id)
+    typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
+    sys.exit(1 if ended.state == "failed" else 0)
 
 
 @app.command()

@@ -5,13 +5,15 @@ Owns retries, and turning problems back into errors that tell the cure. Speaks `
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import stamina
@@ -46,13 +48,19 @@ from tuner.wire import (
     WorkerBody,
     WorkerList,
 )
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
+
+if TYPE_CHECKING:
+    from tuner.loop import Study
 
 T = TypeVar("T", bound=BaseModel)
 
 stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
 
 API = "/api/v1"
+MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
+UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({502, 503, 504})
 
@@ -89,6 +97,7 @@ class Client:
 
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
         self.url = url.rstrip("/")
+        self.key = key
         self._retry_for_s = retry_for_s
         self._http = httpx.Client(
             base_url=self.url,
@@ -110,10 +119,10 @@ class Client:
 
     # ---- studies -------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> StudyOut:
+    def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._call("POST", "/studies", StudyOut, json=spec, headers=headers)
+        return self._study("POST", "/studies", json=spec, headers=headers)
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
         return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
@@ -128,15 +137,20 @@ class Client:
             if cursor is None:
                 return
 
-    def study(self, name_or_id: str | int) -> StudyOut:
-        """A study by its number or its whole name."""
+    def study(self, name_or_id: str | int) -> Study:
+        """A study by its number or its whole name; `.trials()` of an external one are there to be run."""
         if isinstance(name_or_id, int) or name_or_id.isdecimal():
-            return self._call("GET", f"/studies/{name_or_id}", StudyOut)
+            return self._study("GET", f"/studies/{name_or_id}")
         for found in self.studies(name=name_or_id):
             if found.name == name_or_id:
-                return found
+                return self._study("GET", f"/studies/{found.id}")
         text = f"there is no study named {name_or_id!r}: `tuner studies` lists those there are"
         raise ClientError(text, status=404, type_="not-found")
+
+    def _study(self, method: str, path: str, **request: Any) -> Study:
+        from tuner.loop import Study  # noqa: PLC0415 - the loop over a study's trials knows the client
+
+        return self._call(method, path, Study, **request).with_client(self)
 
     def cancel(self, study_id: int) -> StudyOut:
         return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
@@ -179,6 +193,12 @@ class Client:
     def trial(self, study_id: int, number: int) -> TrialDetail:
         return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
 
+    def mlflow_run(self, run_id: str) -> dict[str, Any]:
+        """MLflow's own word on a run: `info`, and `data` with params, tags and each metric's last value."""
+        found = self._send("GET", f"{MLFLOW}/api/2.0/mlflow/runs/get", params={"run_id": run_id}).json()
+        run: dict[str, Any] = found["run"]
+        return run
+
     def reports(self, study_id: int, number: int) -> ReportList:
         return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
 
@@ -193,6 +213,71 @@ class Client:
 
     def workers(self) -> WorkerList:
         return self._call("GET", "/workers", WorkerList)
+
+    # ---- data sets -----------------------------------------------------------------------------------------------
+
+    def upload_dataset(
+        self,
+        name: str,
+        *,
+        data: str | Path | None = None,
+        train: str | Path | None = None,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
+        **source: Any,
+    ) -> DatasetDetail:
+        """Uploads a data set, streamed from disk; the same files and source again are the same version.
+
+        Args:
+            name: a new one, or one that gets its next version.
+            data: the one file, csv, tsv, parquet or npz.
+            train: instead of `data`: rows to learn from.
+            validation: beside `train`.
+            test: beside `train`.
+            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`.
+        """
+        given = {"data": data, "train": train, "validation": validation, "test": test}
+        paths = {part: Path(path) for part, path in given.items() if path is not None}
+        said = {key: value for key, value in source.items() if value is not None}
+        return self._call(
+            "POST",
+            "/datasets",
+            DatasetDetail,
+            params={"name": name},
+            data={"source": json.dumps(said)},
+            paths=paths,
+            timeout=httpx.Timeout(UPLOAD_S, connect=5.0),
+        )
+
+    def datasets(self) -> Iterator[DatasetOut]:
+        """Every data set in its newest version, newest first, built-in ones last."""
+        cursor: str | None = None
+        while True:
+            page = self._call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
+        """A data set with its columns; its newest version unless one is named."""
+        return self._call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def delete_dataset(self, name: str, version: int | None = None) -> None:
+        """Deletes a version, or all of them; refused while a study uses it."""
+        self._send("DELETE", _dataset_path(name, version))
+
+    def download_dataset(self, name: str, version: int, file: IO[bytes]) -> None:
+        """Writes the files of an uploaded data set as a tar; not repeated by itself, since a part may be written."""
+        try:
+            with self._http.stream("GET", f"{API}{_dataset_path(name, version)}/files") as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
 
     # ---- what a worker says --------------------------------------------------------------------------------------
 
@@ -223,6 +308,10 @@ class Client:
     def release(self, attempt_id: uuid.UUID) -> TrialEnded:
         return self._call("POST", f"/attempts/{attempt_id}/release", TrialEnded)
 
+    def optuna(self, method: str, body: dict[str, Any]) -> Any:
+        """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""
+        return json.loads(self._send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
+
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def is_ready(self) -> bool:
@@ -231,6 +320,10 @@ class Client:
             return self._http.get("/readyz", timeout=2.0).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
+
+    def _unreachable(self, error: httpx.TransportError) -> ClientError:
+        why = str(error) or type(error).__name__
+        return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
 
     def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         return answer.model_validate_json(self._send(method, path, **request).content)
@@ -251,12 +344,11 @@ class Client:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
-            with _opened(request.pop("file", None)) as body:
-                response = self._http.request(method, API + path, **request | body)
+            with _opened(request.pop("file", None), request.pop("paths", {})) as body:
+                url = path if path.startswith(MLFLOW) else API + path
+                response = self._http.request(method, url, **request | body)
         except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            text = f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?"
-            raise _TryAgainError(ClientError(text)) from None
+            raise _TryAgainError(self._unreachable(error)) from None
         if response.is_success:
             return response
         refusal = _refusal(response)
@@ -266,13 +358,20 @@ class Client:
 
 
 @contextmanager
-def _opened(file: Path | None) -> Iterator[dict[str, IO[bytes]]]:
-    """A request's body from disk; opened for every try, since each reads it from its start."""
-    if file is None:
-        yield {}
-        return
-    with file.open("rb") as stream:
-        yield {"content": stream}
+def _opened(file: Path | None, parts: dict[str, Path]) -> Iterator[dict[str, Any]]:
+    """A request's body from disk, whole or as parts of a form; opened for every try, since each reads from the start."""
+    with ExitStack() as stack:
+        body: dict[str, Any] = {}
+        if file is not None:
+            body["content"] = stack.enter_context(file.open("rb"))
+        if parts:
+            body["files"] = {part: (path.name, stack.enter_context(path.open("rb"))) for part, path in parts.items()}
+        yield body
+
+
+def _dataset_path(name: str, version: int | None) -> str:
+    path = f"/datasets/{quote(name, safe='')}"
+    return path if version is None else f"{path}/versions/{version}"
 
 
 def _given(**params: str | None) -> dict[str, str]:
@@ -280,6 +379,10 @@ def _given(**params: str | None) -> dict[str, str]:
 
 
 def _refusal(response: httpx.Response) -> ClientError:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        origin = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
+        text = f"{origin} does not know this key: use the admin.key in its data folder, as TUNER_KEY or by TUNER_DATA"
+        return ClientError(text, status=response.status_code, type_="unauthenticated")
     try:
         problem = response.json()
         fields = [f"{each['pointer'] or '/'}: {each['detail']}" for each in problem.get("errors", [])]

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
 from trainers.data import split
-from trainers.data.builtin import BUILTIN
 from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
+from tuner.datasets import Found
 from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.search import Nsga3Spec, PatientSpec
 from tuner.domain.space import (
@@ -47,20 +49,29 @@ class Resolved:
         spec: complete: trainer, search space, objectives with directions, seed, epochs.
         facts: what the spec does not say: task, data set, split sizes, trainer's version and defaults.
         trainer: what claims match on, name@version; `external` for a loop of the user's own.
+        dataset_id: of an uploaded data set's row.
     """
 
     spec: StudySpec
     facts: dict[str, Any]
     trainer: str
+    dataset_id: int | None = None
 
 
-def resolve(spec: StudySpec) -> Resolved:
+def resolve(spec: StudySpec, found: Found | None) -> Resolved:
     """Completes a study.
+
+    Args:
+        spec: as submitted.
+        found: the data set that it names; None for an external study, which has none.
 
     Raises:
         InvalidError: with a pointer and a cure for every fault found.
     """
-    return _resolve_external(spec) if spec.is_external else _resolve_trained(spec)
+    if spec.is_external:
+        return _resolve_external(spec)
+    assert found is not None
+    return _resolve_trained(spec, found)
 
 
 # ---- external: the user's own loop -----------------------------------------------------------------------------------
@@ -89,8 +100,8 @@ def _resolve_external(spec: StudySpec) -> Resolved:
 # ---- trained by our workers ------------------------------------------------------------------------------------------
 
 
-def _resolve_trained(spec: StudySpec) -> Resolved:
-    dataset = _dataset(spec)
+def _resolve_trained(spec: StudySpec, found: Found) -> Resolved:
+    dataset = found.info
     trainer = _trainer(spec, dataset)
     spec = spec.model_copy(
         update={
@@ -108,30 +119,26 @@ def _resolve_trained(spec: StudySpec) -> Resolved:
     _check_search(spec)
     facts = {
         "task": dataset.task,
-        "dataset": {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            "kind": dataset.kind,
-            "rows": dataset.rows,
-            "features": math.prod(dataset.shape),
-            "columns": dict.fromkeys(dataset.feature_names, "number"),
-            "classes": list(dataset.class_names),
-        },
+        "dataset": _dataset_facts(found),
         "split": _split_sizes(spec, dataset),
         "trainer_version": trainer.version,
         "defaults": defaults,
     }
-    return Resolved(spec=spec, facts=facts, trainer=f"{trainer.name}@{trainer.version}")
+    return Resolved(spec=spec, facts=facts, trainer=f"{trainer.name}@{trainer.version}", dataset_id=found.row_id)
 
 
-def _dataset(spec: StudySpec) -> DatasetInfo:
-    if spec.dataset is None:
-        raise InvalidError([FieldError("/dataset", f"name a data set: {', '.join(sorted(BUILTIN))}")])
-    name, _, version = spec.dataset.partition("@")
-    if name not in BUILTIN or version not in {"", "1"}:
-        there = ", ".join(sorted(BUILTIN))
-        raise InvalidError([FieldError("/dataset", f"there is no data set {spec.dataset!r}: choose one of {there}")])
-    return BUILTIN[name]
+def _dataset_facts(found: Found) -> dict[str, Any]:
+    info = found.info
+    return {
+        "name": info.name,
+        "digest": info.digest,
+        "files_digest": found.files_digest,
+        "kind": info.kind,
+        "rows": info.rows,
+        "features": math.prod(info.shape),
+        "columns": {column.name: column.kind for column in info.columns},
+        "classes": list(info.class_names),
+    }
 
 
 def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
@@ -142,7 +149,7 @@ def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
     except catalog.UnknownTrainerError as error:
         raise InvalidError([FieldError("/trainer", f"{error}, and {EXTERNAL} for a loop of your own")]) from None
     if dataset.kind not in trainer.kinds or dataset.task not in trainer.tasks:
-        fitting = [t.name for t in catalog.TRAINERS.values() if dataset.kind in t.kinds and dataset.task in t.tasks]
+        fitting = [t.name for t in catalog.trainers().values() if dataset.kind in t.kinds and dataset.task in t.tasks]
         cure = f"use {' or '.join(fitting)}, or leave it out" if fitting else "choose another data set"
         detail = f"{trainer.name} does not fit {dataset.name}, which is {dataset.kind} data for {dataset.task}: {cure}"
         raise InvalidError([FieldError("/trainer", detail)])
@@ -177,7 +184,11 @@ def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parame
                 entry["when"] = when
     if not default:
         raise InvalidError([FieldError("/fixed", "everything is fixed, nothing is left to search: leave one out")])
-    return _space.validate_python(default)
+    try:
+        return _space.validate_python(default)
+    except ValidationError as error:  # of a trainer that is not ours
+        detail = f"the default search space of {trainer.name} is none ({error.errors()[0]['msg']}): give one"
+        raise InvalidError([FieldError("/search_space", detail)]) from None
 
 
 def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> None:
@@ -233,19 +244,29 @@ def _check_metrics(spec: StudySpec, dataset: DatasetInfo) -> None:
 
 def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
     evaluation = spec.evaluation
+    sizes_with = partial(
+        split.sizes,
+        dataset.rows,
+        validation=evaluation.validation,
+        test=evaluation.test,
+        class_counts=dataset.class_counts,
+        parts=dataset.parts,
+    )
     try:
-        sizes = split.sizes(
-            dataset.rows,
-            validation=evaluation.validation,
-            test=evaluation.test,
-            folds=evaluation.folds,
-            repeats=evaluation.repeats,
-            class_counts=dataset.class_counts,
-            parts=dataset.parts,
-        )
+        sizes = sizes_with(folds=evaluation.folds, repeats=evaluation.repeats)
     except ValueError as error:
-        raise InvalidError([FieldError("/evaluation", str(error))]) from None
+        pointer = "/evaluation/folds" if evaluation.rounds > 1 and _works(sizes_with) else "/evaluation"
+        raise InvalidError([FieldError(pointer, str(error))]) from None
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
+
+
+def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:
+    """Whether the rows do for one fold."""
+    try:
+        sizes_with(folds=1, repeats=1)
+    except ValueError:
+        return False
+    return True
 
 
 # ---- the same for both -----------------------------------------------------------------------------------------------

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import socket
+
+import structlog
 import uvicorn
 
 from api.app import create_app
+from trainers import catalog
 from tuner import keys
 from tuner.settings import Settings
 from tuner.store import database, migrate
 
 MIN_KEY_LENGTH = 20
 
+log = structlog.get_logger()
+
 
 class InsecureError(Exception):
     """The control plane would be open to strangers; the text says what to do."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, listen_fd: int | None = None) -> None:
     """Serves until a signal says to stop.
+
+    Args:
+        settings: with the database's address.
+        listen_fd: a socket that listens already, inherited; None: `host` and `port` of the settings.
 
     Raises:
         InsecureError: a key given is too short to protect anything.
@@ -29,6 +39,8 @@ def run(settings: Settings) -> None:
     )
     engine = database.connect(settings.database_url, pool_size=20)
     migrate.upgrade(engine)
+    for unusable, reason in catalog.broken().items():
+        log.warning("an installed trainer cannot be used", trainer=unusable, reason=reason)
     app = create_app(settings, engine, ring)
     config = uvicorn.Config(
         app,
@@ -39,7 +51,7 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(None if listen_fd is None else [socket.socket(fileno=listen_fd)])
     engine.dispose()
 
 

@@ -14,12 +14,15 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8642
+SECRETS = Path("/run/secrets")  # where Docker and Kubernetes mount them, one file each: `tuner_admin_key`
 
 
 class Settings(BaseSettings):
-    """Settings of every process of the service; each field is read from `TUNER_<FIELD>`."""
+    """Settings of every process of the service; each field is read from `TUNER_<FIELD>`, or a secret's file."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNER_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TUNER_", extra="ignore", secrets_dir=SECRETS if SECRETS.is_dir() else None
+    )
 
     data: Path = Field(default=Path(".tuner"), description="Folder of the database, keys and artifacts on one machine.")
     database_url: str | None = Field(
@@ -39,15 +42,28 @@ class Settings(BaseSettings):
         default="", description="More host names, comma-separated, under which browsers reach the control plane."
     )
     max_body_mb: Annotated[int, Field(ge=1)] = Field(default=4, description="Largest JSON body.")
-    max_upload_mb: Annotated[int, Field(ge=1)] = Field(default=2048, description="Largest upload of one trial.")
+    max_upload_mb: Annotated[int, Field(ge=1)] = Field(
+        default=2048, description="Largest upload: of one trial, or of one data set."
+    )
+    inspect_memory_mb: Annotated[int, Field(ge=64)] = Field(
+        default=8192, description="Memory (address space) for reading an uploaded data set once."
+    )
+    inspect_s: Annotated[int, Field(ge=1)] = Field(default=300, description="Time for the same, in seconds.")
 
     @cached_property
     def base_url(self) -> str:
-        """The control plane's address without a slash at the end."""
+        """The control plane's address without a slash at the end: as told, or where `tuner up` says that it serves."""
         if self.url is not None:
             return self.url.rstrip("/")
+        if not {"host", "port"} & self.model_fields_set and self.url_file.is_file():
+            return self.url_file.read_text().strip()
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def url_file(self) -> Path:
+        """Where `tuner up` leaves its address while it serves."""
+        return self.data.absolute() / "url"
 
     @property
     def artifacts(self) -> Path:

@@ -58,7 +58,7 @@ def duration(seconds: float) -> str:
 
 
 def studies(found: Sequence[StudyOut]) -> None:
-    table = _table("id", "name", "state", "trials", "best", "data set", "trainer", "tracking")
+    table = new_table("id", "name", "state", "trials", "best", "data set", "trainer", "tracking")
     for study in found:
         progress = study.progress
         best_value = "" if study.best is None else f"{study.best.metric} {study.best.value:.4f}"
@@ -79,7 +79,7 @@ def studies(found: Sequence[StudyOut]) -> None:
 def trials(study: StudyOut, listed: Sequence[TrialOut]) -> None:
     names = list(study.spec.search_space or {})
     metrics = [objective.metric for objective in study.spec.objectives or []]
-    table = _table("trial", "state", *metrics, *names, "duration")
+    table = new_table("trial", "state", *metrics, *names, "duration")
     for trial in listed:
         values = [f"{value:.4f}" for value in trial.values or []] or [""] * len(metrics)
         params = [_value(trial.params.get(name, "")) for name in names]
@@ -95,7 +95,7 @@ def best(study: StudyOut, listed: Sequence[TrialOut]) -> None:
 
 def compare(named: Sequence[tuple[str, TrialOut]], title: str) -> None:
     """Trials as columns."""
-    table = _table(title, *(name for name, _trial in named))
+    table = new_table(title, *(name for name, _trial in named))
     params = sorted({name for _name, trial in named for name in trial.params})
     for name in params:
         table.add_row(name, *(_value(trial.params.get(name, "")) for _name, trial in named))
@@ -107,14 +107,14 @@ def compare(named: Sequence[tuple[str, TrialOut]], title: str) -> None:
 
 
 def importances(shares: dict[str, float]) -> None:
-    table = _table("parameter", "share", "")
+    table = new_table("parameter", "share", "")
     for name, share in shares.items():
         table.add_row(name, f"{share:.3f}", "█" * round(share * 30))
     console.print(table)
 
 
 def workers(listed: Sequence[WorkerOut]) -> None:
-    table = _table("id", "name", "alive", "busy", "slots", "devices", "version")
+    table = new_table("id", "name", "alive", "busy", "slots", "devices", "version")
     for worker in listed:
         alive = "yes" if worker.alive else "no"
         devices = ", ".join(sorted(set(worker.devices)))
@@ -122,11 +122,11 @@ def workers(listed: Sequence[WorkerOut]) -> None:
     console.print(table)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+def new_table(*columns: str) -> Table:
+    made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column)
-    return table
+        made.add_column(column)
+    return made
 
 
 def _value(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from tuner import past, specs
+from tuner import datasets, past, specs
 from tuner.domain.errors import FieldError, IdempotencyMismatchError, InvalidError, WrongStateError
 from tuner.domain.space import Scalar
 from tuner.domain.spec import StudySpec
@@ -42,7 +42,7 @@ def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) 
             known = _known(connection, idempotency_key, digest)
             if known is not None:
                 return known
-        study_id = _insert(connection, resolve(spec), n_past=0)
+        study_id = _insert(connection, _resolved(connection, spec), n_past=0)
         if idempotency_key is not None:
             studies.remember_key(connection, idempotency_key, digest, study_id)
     notify.work(engine)
@@ -67,8 +67,8 @@ def dry_run(engine: Engine, spec: StudySpec) -> ResolvedStudy:
     Raises:
         InvalidError: the study does not make sense.
     """
-    resolved = resolve(spec)
     with transaction(engine) as connection:
+        resolved = _resolved(connection, spec)
         trial_s = trials.typical_duration_s(connection, resolved.trainer, resolved.spec.dataset or "")
         slots = workers.live_slots(connection)
     n_trials = resolved.spec.budget.trials
@@ -86,7 +86,8 @@ def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[Histo
         InvalidError: the study does not make sense, or no trial of the history fits it.
         NameTakenError: another study has the name.
     """
-    resolved = resolve(spec)
+    with transaction(engine) as connection:
+        resolved = _resolved(connection, spec)
     taken = past.fitting(resolved.spec, history)
     if not taken:
         detail = "no complete or pruned trial lies in the search space: widen it, or import from another study"
@@ -96,6 +97,10 @@ def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[Histo
         past.store(connection, study_id, resolved.spec, taken)
     notify.work(engine)
     return study_id, len(taken)
+
+
+def _resolved(connection: Connection, spec: StudySpec) -> Resolved:
+    return resolve(spec, None if spec.is_external else datasets.find(connection, spec.dataset))
 
 
 def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:
@@ -109,6 +114,7 @@ def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:
             "spec": spec.model_dump_json(),
             "facts": json.dumps(resolved.facts),
             "trainer": resolved.trainer,
+            "dataset_id": resolved.dataset_id,
             "directions": [str(objective.direction) for objective in spec.objectives or []],
             "state": StudyState.QUEUED,
             "priority": spec.priority,

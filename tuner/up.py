@@ -7,6 +7,7 @@ its stdin closes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -36,10 +37,12 @@ class Service:
     Attributes:
         settings: of the processes, with the database's address.
         admin_key: opens everything.
+        listener: the control plane's socket; it stays open while that is started again.
     """
 
     settings: Settings
     admin_key: str
+    listener: socket.socket
     postgres: embedded.EmbeddedPostgres | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -53,6 +56,9 @@ class Service:
                 _stop(process)
                 self.start(name, *process.args[4:])  # type: ignore[index]  # we gave a list
 
+    def start_server(self) -> None:
+        self.start("server", "--with-parent", "--listen-fd", str(self.listener.fileno()))
+
     def start(self, name: str, *arguments: str) -> None:
         log = self.settings.data / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +70,7 @@ class Service:
                 stderr=out,
                 env=_worker_environment(self.settings) if name == "worker" else _environment(self.settings),
                 start_new_session=True,
+                pass_fds=[self.listener.fileno()] if name == "server" else [],
             )
 
     def stop(self) -> None:
@@ -78,27 +85,33 @@ class Service:
 def running(settings: Settings, *, slots: int | None) -> Iterator[Service]:
     """Starts everything, waits until it is ready, and ends it afterwards.
 
+    Where no port was chosen and the usual one is taken, as by another checkout's service, a free one serves; commands with
+    the same data folder find it.
+
     Raises:
         StartError: the port is in use, or a process does not start.
         EmbeddedPostgresError: the data folder is in use, or PostgreSQL does not start.
     """
-    _check_port(settings)
-    # as root, PostgreSQL runs as another user, who must get through
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
-    admin_key = settings.admin_key or keys.load_or_make(settings.data, keys.Role.ADMIN)
-    keys.load_or_make(settings.data, keys.Role.WORKER)
     with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listener(settings))
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        # as root, PostgreSQL runs as another user, who must get through
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+        admin_key = settings.admin_key or keys.load_or_make(settings.data, keys.Role.ADMIN)
+        keys.load_or_make(settings.data, keys.Role.WORKER)
         postgres = None
         if settings.database_url is None:
             postgres = stack.enter_context(embedded.running(settings.data / "postgres"))
             settings = settings.model_copy(update={"database_url": postgres.url})
-        service = Service(settings, admin_key, postgres)
+        service = Service(settings, admin_key, listener, postgres)
         stack.callback(service.stop)
-        service.start("server", "--with-parent")
+        service.start_server()
         slot_arguments = [] if slots is None else ["--slots", str(slots)]
         service.start("worker", "--with-parent", *slot_arguments)  # it waits for the server while it imports
         _wait_until_ready(service)
         service.start("maintenance", "--with-parent")
+        stack.callback(settings.url_file.unlink, missing_ok=True)
+        settings.url_file.write_text(settings.base_url)
         yield service
 
 
@@ -135,17 +148,26 @@ def _worker_environment(settings: Settings) -> dict[str, str]:
     )
 
 
-def _check_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise StartError(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-                "stop what uses it, or choose another with --port or TUNER_PORT"
-            ) from None
+def _listener(settings: Settings) -> socket.socket:
+    """Listens where the control plane will: from here on the port is ours, and who comes early waits.
+
+    Raises:
+        StartError: the port that was chosen cannot be listened on.
+    """
+    try:
+        return _listening(settings.host, settings.port)
+    except OSError as error:
+        if "port" not in settings.model_fields_set and error.errno == errno.EADDRINUSE:
+            return _listening(settings.host, 0)
+        raise StartError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+            "stop what uses it, or choose another with --port or TUNER_PORT"
+        ) from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def _wait_until_ready(service: Service) -> None:

@@ -60,14 +60,14 @@ def study_page(
         raise InvalidError([FieldError("/tag", "a tag is sought as key:value")])
     rows = studies.page(
         connection,
-        before=_decode(cursor),
+        before=decode_cursor(cursor),
         limit=limit + 1,
         state=state,
         name=name,
         tag=(key, value) if tag is not None else None,
     )
     items = [_study(connection, row) for row in rows[:limit]]
-    return StudyPage(items=items, next_cursor=_encode(rows[limit - 1].id) if len(rows) > limit else None)
+    return StudyPage(items=items, next_cursor=encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def _with_spec(connection: Connection, study_id: int) -> studies.StudyRow:
@@ -160,16 +160,16 @@ def trial_page(
 ) -> TrialPage:
     """A study's trials in the order of their numbers."""
     studies.get(connection, study_id)
-    after = _decode(cursor)
+    after = decode_cursor(cursor)
     rows = trials.page(connection, study_id, after=-1 if after is None else after, limit=limit + 1, state=state)
     items = [_trial(row) for row in rows[:limit]]
-    return TrialPage(items=items, next_cursor=_encode(rows[limit - 1].number) if len(rows) > limit else None)
+    return TrialPage(items=items, next_cursor=encode_cursor(rows[limit - 1].number) if len(rows) > limit else None)
 
 
 def history_page(connection: Connection, study_id: int, *, cursor: str | None, limit: int) -> HistoryPage:
     """A study's finished trials with their curves, as they travel."""
     studies.get(connection, study_id)
-    after = _decode(cursor)
+    after = decode_cursor(cursor)
     rows = history.page(connection, study_id, after=-1 if after is None else after, limit=limit + 1)
     items = [
         HistoryTrial(
@@ -184,7 +184,7 @@ def history_page(connection: Connection, study_id: int, *, cursor: str | None, l
         )
         for row in rows[:limit]
     ]
-    return HistoryPage(items=items, next_cursor=_encode(rows[limit - 1].number) if len(rows) > limit else None)
+    return HistoryPage(items=items, next_cursor=encode_cursor(rows[limit - 1].number) if len(rows) > limit else None)
 
 
 def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
@@ -192,7 +192,9 @@ def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
     row = trials.get(connection, study_id, number)
     held = [AttemptOut.model_validate(attempt) for attempt in attempts.of_trial(connection, row.id)]
     shown = _trial(row)
-    return TrialDetail(**shown.model_dump(), distributions=json.loads(row.distributions), attempts=held)
+    return TrialDetail(
+        **shown.model_dump(), distributions=json.loads(row.distributions), attempts=held, run_id=row.run_id
+    )
 
 
 def trial_id(connection: Connection, study_id: int, number: int) -> int:
@@ -288,11 +290,11 @@ def listed_workers(connection: Connection) -> list[WorkerOut]:
 # ---- cursors ---------------------------------------------------------------------------------------------------------
 
 
-def _encode(position: int) -> str:
+def encode_cursor(position: int) -> str:
     return base64.urlsafe_b64encode(str(position).encode()).decode()
 
 
-def _decode(cursor: str | None) -> int | None:
+def decode_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     try:

@@ -183,6 +183,7 @@ class TrialOut(Answer):
 class TrialDetail(TrialOut):
     distributions: dict[str, Any]
     attempts: list[AttemptOut]
+    run_id: str | None = Field(default=None, description="MLflow's; null until MLflow shows the trial.")
 
 
 class TrialPage(Answer):
@@ -281,6 +282,9 @@ class ClaimedAttempt(Answer):
     trainer: str
     dataset: str | None
     dataset_digest: str | None
+    dataset_files: str | None = Field(
+        default=None, description="Digest of an uploaded data set's files, under which they are cached; null: built in."
+    )
     task: str | None
     objectives: list[dict[str, str]] = Field(description="metric and direction of each.")
     validation: float
@@ -353,6 +357,14 @@ class TrialEnded(Answer):
     state: str
 
 
+class OptunaCall(Body):
+    """A call of a method of Optuna's storage."""
+
+    holder: Token = Field(description="Of the script's process: it holds the leases of its trials.")
+    request_id: Token = Field(description="Chosen anew for each call; the same when it is sent again.")
+    arguments: Annotated[dict[StrictStr, Any], Field(max_length=10)]
+
+
 # ---- workers and trainers --------------------------------------------------------------------------------------------
 
 
@@ -404,20 +416,7 @@ class TrainerOut(Answer):
 
 class TrainerList(Answer):
     items: list[TrainerOut]
-
-
-class DatasetOut(Answer):
-    name: str
-    kind: str
-    task: str
-    rows: int
-    features: int
-    classes: int
-    digest: str
-
-
-class DatasetList(Answer):
-    items: list[DatasetOut]
+    broken: dict[str, str] = Field(default={}, description="Installed, and why they cannot be used.")
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------
@@ -426,6 +425,8 @@ class DatasetList(Answer):
 class ProblemField(Answer):
     pointer: str
     detail: str
+    row: int | None = Field(default=None, description="Of an uploaded file; the header is row 1.")
+    column: str | None = Field(default=None, description="Of an uploaded file.")
 
 
 class Problem(Answer):

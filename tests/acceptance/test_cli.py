@@ -97,7 +97,7 @@ def test_a_dry_run_prints_the_whole_study(tuner: Any, spec_file: Path) -> None:
     ("arguments", "environment", "status", "cure"),
     [
         (["best", "no such study"], {}, 1, "tuner studies"),
-        (["studies"], {"TUNER_KEY": "wrong"}, 1, "send a key"),
+        (["studies"], {"TUNER_KEY": "wrong"}, 1, "does not know this key"),
         (["studies"], {"TUNER_URL": "http://127.0.0.1:9"}, 3, "is it running"),
         (["studies"], {"TUNER_DATA": "/nowhere"}, 1, "TUNER_KEY"),
         (["studies"], {"TUNER_PORT": "many"}, 1, "TUNER_PORT"),
@@ -150,3 +150,91 @@ def test_help_comes_quickly(tuner: Any) -> None:
         taken_s.append(time.monotonic() - started)
 
     assert statistics.median(taken_s) < 2  # 0.2 s on an idle machine
+
+
+# ---- data sets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A file with a name of its own: columns are a number, a postcode and the target."""
+    file = tmp_path / f"plants {uuid.uuid4().hex[:8]}.csv"
+    rows = (f"{i % 17 + (i % 2) * 9},{10000 + i % 5},{'tall' if i % 2 else 'small'}" for i in range(120))
+    file.write_text("\n".join(["leaves,postcode,size", *rows]))
+    return file
+
+
+def test_a_file_of_data_is_uploaded_and_tuned_in_one_go(tuner: Any, client: Client, table: Path) -> None:
+    done = tuner(
+        "submit", "--dataset", str(table), "--target", "size", "--kind", "postcode=category", "--trials", "2", "--watch"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"{table.stem}@1: tabular data for classification, 120 rows, 2 features" in done.stdout
+    assert "10000, 10001, 10002, 10003, 10004" in done.stdout
+    assert "classes of size: small 60, tall 60" in done.stdout
+    assert "2/2 done" in done.stdout
+    study = client.study(table.stem)
+    assert (study.spec.dataset, study.progress.complete) == (f"{table.stem}@1", 2)
+
+    used = tuner("dataset", "delete", table.stem)
+    assert (used.returncode, used.stderr.count("\n")) == (1, 1)
+    assert f"tuner: {table.stem}@1 is used by" in used.stderr
+    ended(client, study.id)
+    client.delete(study.id)
+    assert tuner("dataset", "delete", f"{table.stem}@1").stdout == f"Data set {table.stem}@1 is deleted.\n"
+
+
+def test_data_sets_are_added_listed_and_shown(tuner: Any, table: Path, tmp_path: Path) -> None:
+    name = uuid.uuid4().hex[:8]
+    lines = table.read_text().splitlines()
+    for part, rows in (("train", lines[1:81]), ("test", lines[81:])):
+        (tmp_path / f"{part}.csv").write_text("\n".join([lines[0], *rows]).replace("small", "groß"), encoding="latin-1")
+    parts = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv"), "--encoding", "latin-1"]
+
+    added = json.loads(tuner("dataset", "add", "--name", name, *parts, "--target", "size", "--json").stdout)
+    assert (added["version"], added["parts"]) == (1, {"train": 80, "test": 40})
+    assert [each["name"] for each in added["class_rows"]] == ["groß", "tall"]
+    more = tuner("dataset", "add", str(table), "--name", name, "--target", "size")
+    assert f"{name}@2: " in more.stdout
+    assert "other versions: 1" in more.stdout
+    listed = json.loads(tuner("datasets", "--json").stdout)
+    assert next(each for each in listed if each["name"] == name)["version"] == 2
+    assert listed[-1]["builtin"]
+    shown = tuner("dataset", "show", f"{name}@1")
+    assert "(train 80, test 40)" in shown.stdout
+    assert json.loads(tuner("dataset", "show", name, "--json").stdout)["version"] == 2
+    assert f"{name}@2" in tuner("datasets").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "cure"),
+    [
+        (["submit"], 2, "--dataset"),
+        (["submit", "--dataset", "iris"], 2, "--trials"),
+        (["submit", "--dataset", "gone.csv", "--trials", "1"], 1, "there is no file gone.csv"),
+        (["submit", "--dataset", "iris", "--target", "y", "--trials", "1"], 2, "file"),
+        (["submit", "--dataset", "TABLE", "--trials", "1"], 1, "say target"),
+        (["dataset", "add", "TABLE", "--target", "price"], 1, "leaves, postcode, size"),
+        (["dataset", "add", "TABLE", "--target", "size", "--kind", "postcode"], 2, "COLUMN=KIND"),
+        (["dataset", "add", "TABLE", "--target", "size", "--kind", "postcode=text"], 1, "/columns/postcode: "),
+        (
+            ["dataset", "add", "TABLE", "--target", "size", "--kind", "postcode=date"],
+            1,
+            "tuner: /data: row 2, column 'postcode'",
+        ),
+        (["dataset", "add", "TABLE", "--target", "size", "--name", "iris"], 1, "built in"),
+        (["dataset", "add", "--train", "TABLE", "--target", "size"], 2, "--name"),
+        (["dataset", "show", "gone"], 1, "tuner datasets"),
+        (["dataset", "show", "iris@x"], 2, "iris@1"),
+        (["dataset", "delete", "iris"], 1, "built in"),
+    ],
+)
+def test_what_is_wrong_with_a_data_set_is_told_with_the_cure(
+    tuner: Any, table: Path, arguments: list[str], status: int, cure: str
+) -> None:
+    answer = tuner(*(str(table) if each == "TABLE" else each for each in arguments), COLUMNS="200")
+
+    assert answer.returncode == status, answer.stderr
+    assert cure in answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -39,8 +40,9 @@ class Started:
         self.output = folder / "output.txt"
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def run(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = child_environment(TUNER_DATA=self.named, TUNER_PORT=str(self.port))
+    def run(self, *arguments: str, says_port: bool = True) -> subprocess.Popen[bytes]:
+        chosen = {"TUNER_PORT": str(self.port)} if says_port else {}
+        environment = child_environment("TUNER_", TUNER_DATA=self.named, **chosen)
         with self.output.open("wb") as out:
             command = [sys.executable, "-m", "tuner.cli", *arguments, "--slots", "1"]
             process = subprocess.Popen(
@@ -179,3 +181,36 @@ def test_demo_without_a_terminal_shows_the_result_and_ends(started: Started) -> 
     assert "defaults (trial 0)" in shown
     assert "/login?key=" in shown
     assert started.left_over() == []
+
+
+def test_two_services_on_one_machine_do_not_collide() -> None:
+    with contextlib.ExitStack() as stack:
+        services = [Started(stack.enter_context(data_folder())) for _ in range(2)]
+        for service in services:
+            stack.callback(service.kill_left_over)
+            service.run("up", says_port=False)
+        for service in services:
+            until(lambda service=service: (service.data / "url").exists(), "it serves", 60)
+
+        assert len({(service.data / "url").read_text() for service in services}) == 2
+        for service in services:
+            found = subprocess.run(
+                [sys.executable, "-m", "tuner.cli", "studies", "--json"],
+                env=child_environment("TUNER_", TUNER_DATA=str(service.data)),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (found.returncode, found.stdout) == (0, "[]\n"), found.stderr
+            service.processes[0].send_signal(signal.SIGTERM)
+            assert service.processes[0].wait(40) == 0
+            assert not (service.data / "url").exists()
+
+
+def test_a_port_that_was_chosen_and_is_in_use_is_told(started: Started) -> None:
+    with socket.create_server(("127.0.0.1", started.port)):
+        process = started.run("up")
+
+        assert process.wait(30) == 1
+    said = started.output.read_text()
+    assert (said.count("\n"), "--port" in said) == (1, True), said

@@ -42,9 +42,9 @@ def test_mlflow_opens_on_the_studys_runs_with_the_best_on_top(page: Page, servic
 
     expect(page.get_by_text(f"{study.name} (#{study.id})").first).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("7 matching runs")).to_be_visible(timeout=WAIT_MS)  # six trials and their parent
-    shown = [text for text in page.locator("a").all_inner_texts() if re.fullmatch(r"trial \d+", text)]
     assert study.best is not None
-    assert shown[0] == f"trial {study.best.number}"
+    first = page.locator("a", has_text=re.compile(r"^trial \d+$")).first
+    expect(first).to_have_text(f"trial {study.best.number}", timeout=WAIT_MS)
 
 
 def test_the_dashboard_opens_on_the_study(page: Page, service: up.Service, study: StudyOut) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainers import catalog, export
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Part, TrainResult
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
@@ -27,7 +27,7 @@ def train(name: str, config: TrainingConfig, device: str) -> tuple[TrainResult, 
     def report(_step: int, metrics: Mapping[str, float]) -> None:
         losses.append(metrics["train/loss"])
 
-    trainer = catalog.load(catalog.for_kind(dataset.kind))
+    trainer = catalog.load(next(each for each in catalog.TRAINERS.values() if each.config is type(config)))
     train_part, validation_part = (Part(dataset, each) for each in rows)
     result = trainer(
         train_part,
@@ -46,6 +46,7 @@ def train(name: str, config: TrainingConfig, device: str) -> tuple[TrainResult, 
     [
         ("digits", ImageMlpConfig(epochs=3)),
         ("digits", ImageMlpConfig(epochs=3, optimizer="sgd", learning_rate=0.03, batch_norm=True)),
+        ("digits", ImageCnnConfig(epochs=3, optimizer="sgd", learning_rate=0.01)),
         ("diabetes", TabularMlpConfig(epochs=3, gradient_clip=1.0)),
     ],
 )
@@ -73,7 +74,9 @@ def test_bfloat16_changes_the_training() -> None:
     assert plain != mixed
 
 
-@pytest.mark.parametrize(("name", "config"), [("digits", ImageMlpConfig()), ("iris", TabularMlpConfig())])
+@pytest.mark.parametrize(
+    ("name", "config"), [("digits", ImageMlpConfig()), ("digits", ImageCnnConfig()), ("iris", TabularMlpConfig())]
+)
 def test_a_model_trained_there_is_kept_and_loaded_on_the_cpu(name: str, config: TrainingConfig, tmp_path: Path) -> None:
     result, _ = train(name, replace(config, epochs=2), "cuda:0")
     export.save_model(result, tmp_path / "model", BUILTIN[name])

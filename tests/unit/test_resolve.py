@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from trainers.data.builtin import BUILTIN
+from tuner.datasets import Found
 from tuner.domain.errors import InvalidError
 from tuner.domain.spec import StudySpec
 from tuner.resolve import Resolved, resolve
@@ -16,7 +18,8 @@ def study(**changes: Any) -> StudySpec:
 
 
 def resolved(**changes: Any) -> Resolved:
-    return resolve(study(**changes))
+    spec = study(**changes)
+    return resolve(spec, None if spec.is_external else Found(BUILTIN[(spec.dataset or "").partition("@")[0]]))
 
 
 def pointers(**changes: Any) -> dict[str, str]:
@@ -60,7 +63,7 @@ def test_every_built_in_data_set_finds_its_trainer_and_metric(dataset: str, trai
 def test_resolving_what_is_resolved_changes_nothing() -> None:
     once = resolved()
 
-    assert resolve(once.spec).spec == once.spec
+    assert resolve(once.spec, Found(BUILTIN["digits"])).spec == once.spec
 
 
 def test_the_trainers_defaults_are_the_first_point() -> None:
@@ -93,8 +96,6 @@ EXTERNAL = {
 @pytest.mark.parametrize(
     ("changes", "pointer", "cure"),
     [
-        ({"dataset": "mnist"}, "/dataset", "choose one of"),
-        ({"dataset": None}, "/dataset", "name a data set"),
         ({"trainer": "gpt"}, "/trainer", "image-mlp"),
         ({"trainer": "tabular-mlp"}, "/trainer", "use image-mlp"),
         ({"dataset": "wine", "trainer": "image-mlp"}, "/trainer", "use tabular-mlp"),

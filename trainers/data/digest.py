@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 
 
-def digest(x: np.ndarray, y: np.ndarray) -> str:
+def digest(x: np.ndarray, y: np.ndarray, meaning: object = None) -> str:
     """`sha256:…` over shape, type and bytes of x and y, in C order and little-endian.
 
     Args:
         x: `(rows, …)` raw rows.
         y: `(rows,)` class indices or targets.
+        meaning: plain JSON of what the numbers stand for, where they stand for something else.
     """
     sha256 = hashlib.sha256()
+    if meaning is not None:
+        sha256.update(json.dumps(meaning, sort_keys=True).encode() + b"\n")
     for array in (x, y):
         portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         sha256.update(f"{portable.shape} {portable.dtype.str}\n".encode())

@@ -21,7 +21,7 @@ class Column:
         kind: `number`, `category`, `boolean` or `date`; ignored columns are not among a data set's columns.
         categories: of a category, its different values as text; a raw row holds their index.
         missing: rows without a value.
-        format: how its cells are written, as `trainers.data.cells` knows it; empty where they are no text.
+        format: how its cells are written, as `trainers.data.cells` knows it; empty where they are nothing special.
     """
 
     name: str

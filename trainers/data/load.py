@@ -38,4 +38,5 @@ def load(name: str) -> Dataset:
         feature_names=info.feature_names,
         class_names=info.class_names,
         digest=digest(x, y),
+        columns=info.columns,
     )

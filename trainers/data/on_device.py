@@ -17,9 +17,10 @@ from torch import Tensor
 
 from trainers import preprocessing
 from trainers.contract import Part, Task
+from trainers.data.info import Column
 
 CACHE_BYTES = 2**30
-_cache: OrderedDict[tuple[str, str, str, str], OnDevice] = OrderedDict()
+_cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str], OnDevice] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, features)` or `(rows, channels, height, width)`.
+        x_train: float32 `(rows, inputs)` or `(rows, channels, height, width)`.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
         x_validation: like x_train.
         y_validation: like y_train.
@@ -61,9 +62,10 @@ def prepare(train: Part, validation: Part, device: str) -> OnDevice:
     """Gives a split's tensors, out of the cache where it has them.
 
     Raises:
-        ValueError: where a part is empty or has values that are missing or infinite.
+        ValueError: where a part is empty, or has an infinite value or an image with a missing one.
     """
-    key = (train.dataset.digest, _rows_digest(train.rows), _rows_digest(validation.rows), device)
+    # the columns too: how their cells are written is not in the digest, but in the preprocessing
+    key = (train.dataset.digest, train.dataset.columns, _rows_digest(train.rows), _rows_digest(validation.rows), device)
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]

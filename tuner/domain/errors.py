@@ -15,10 +15,14 @@ class FieldError:
     Attributes:
         pointer: JSON pointer into the body, for example `/search_space/width/low`.
         detail: what is wrong and how to cure it.
+        row: of the file that the pointer names, as people count lines: the header is row 1.
+        column: of that file.
     """
 
     pointer: str
     detail: str
+    row: int | None = None
+    column: str | None = None
 
 
 class TunerError(Exception):
@@ -69,9 +73,24 @@ class WrongStateError(TunerError):
     title = "The study's state does not allow this"
 
 
+class InUseError(TunerError):
+    type = "in-use"
+    title = "It is in use"
+
+
 class StaleAttemptError(TunerError):
     type = "stale-attempt"
     title = "This attempt no longer holds its trial"
+
+
+class TrialFinishedError(TunerError):
+    type = "trial-finished"
+    title = "A finished trial does not change"
+
+
+class StudyEndedError(TunerError):
+    type = "study-ended"
+    title = "The study starts no further trial"
 
 
 class UnauthenticatedError(TunerError):

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tuner import uploads
+from tuner import datasets, uploads
 from tuner.store import tidying
 from tuner.store.database import transaction
 
 KEEP_KEYS_DAYS = 7
 KEEP_WORKERS_DAYS = 7
-KEEP_DRAFTS_S = 3600.0  # no upload takes this long between two of its files
+KEEP_DRAFTS_HOURS = 24  # an upload that goes on writes to its folder
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was removed in one round."""
+    """Rows and folders removed in one round."""
 
     keys: int
     workers: int
@@ -31,11 +31,15 @@ class Counts:
 
 
 def run_once(engine: Engine, store: Path) -> Counts:
-    """One round; `store` is the folder of uploaded files."""
-    drafts = uploads.remove_drafts(store, KEEP_DRAFTS_S)
+    """One round.
+
+    Args:
+        engine: to our tables.
+        store: the artifact folder.
+    """
     with transaction(engine) as connection:
-        return Counts(
-            keys=tidying.remove_keys(connection, KEEP_KEYS_DAYS),
-            workers=tidying.remove_workers(connection, KEEP_WORKERS_DAYS),
-            drafts=drafts,
-        )
+        keys = tidying.remove_keys(connection, KEEP_KEYS_DAYS)
+        gone = tidying.remove_workers(connection, KEEP_WORKERS_DAYS)
+    old_s = KEEP_DRAFTS_HOURS * 3600.0
+    drafts = uploads.remove_drafts(store, old_s) + datasets.remove_drafts(engine, store, older_than_s=old_s)
+    return Counts(keys=keys, workers=gone, drafts=drafts)

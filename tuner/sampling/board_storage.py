@@ -45,7 +45,7 @@ class BoardStorage(TunerStorage):
 
     @override
     def get_all_studies(self) -> list[FrozenStudy]:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             return [_study(row) for row in history.all_studies(connection)]
 
     @override
@@ -55,7 +55,7 @@ class BoardStorage(TunerStorage):
         """By number. Finished trials are shared between calls, since the dashboard changes none."""
         with self._lock:
             seen = self._seen.get(study_id, _Seen(0, {}))
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             study = history.study(connection, study_id)
             if study is None:
                 raise KeyError(f"there is no study {study_id}")
@@ -87,7 +87,7 @@ class BoardStorage(TunerStorage):
         return choose(_get_feasible_trials(complete) or complete, key=lambda trial: float(trial.values[0]))
 
     def has_trial(self, study_id: int, trial_id: int) -> bool:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             row = history.trial(connection, trial_id)
         return row is not None and row.study_id == study_id
 

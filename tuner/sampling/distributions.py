@@ -66,6 +66,18 @@ class Space:
     def exists(self, name: str, params: Mapping[str, Scalar]) -> bool:
         return exists(self.parameters[name], params)
 
+    def check(self, name: str, value: Scalar, sampled_from: od.BaseDistribution) -> None:
+        """Checks a parameter that a script sampled for itself.
+
+        Raises:
+            ValueError: the search space has no such parameter, or not that value.
+        """
+        if name not in self.parameters:
+            raise ValueError(f"{name} is not in the study's search space, which has {', '.join(self.order)}")
+        od.check_distribution_compatibility(self.distributions[name], sampled_from)
+        if not self.parameters[name].contains(value):
+            raise ValueError(f"{value!r} is not a value that {name} can have in the study's search space")
+
     @cached_property
     def cells(self) -> list[dict[str, Scalar]]:
         """Every point of a finite space, each once, without parameters that do not exist there.

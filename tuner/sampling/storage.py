@@ -35,13 +35,13 @@ class TunerStorage(BaseStorage):
     """Made from a database's URL or an engine; a pickle of it holds the URL, password included."""
 
     def __init__(self, engine_or_url: Engine | str) -> None:
-        self._engine = engine_or_url if isinstance(engine_or_url, Engine) else database.connect(engine_or_url)
+        self.engine = engine_or_url if isinstance(engine_or_url, Engine) else database.connect(engine_or_url)
 
     def __getstate__(self) -> dict[str, str]:
-        return {"url": self._engine.url.render_as_string(hide_password=False)}
+        return {"url": self.engine.url.render_as_string(hide_password=False)}
 
     def __setstate__(self, state: dict[str, str]) -> None:
-        self._engine = database.connect(state["url"])
+        self.engine = database.connect(state["url"])
 
     # ---- studies -----------------------------------------------------------------------------------------------------
 
@@ -52,29 +52,29 @@ class TunerStorage(BaseStorage):
             raise ValueError("a study's name cannot hold the character NUL: choose another")
         values = {"name": name, "directions": [each.name.lower() for each in directions], "state": "running"}
         try:
-            with database.transaction(self._engine) as connection:
+            with database.transaction(self.engine) as connection:
                 return studies.create(connection, values)
         except NameTakenError as error:
             raise DuplicatedStudyError(error.detail) from None
 
     @override
     def delete_study(self, study_id: int) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             studies.remove(connection, _locked(connection, study_id))
 
     @override
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             history.change_study_user_attrs(connection, study_id, lambda attrs: attrs.update({key: value}))
 
     @override
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             history.change_study_attrs(connection, study_id, lambda attrs: attrs.update({key: value}))
 
     @override
     def get_study_id_from_name(self, study_name: str) -> int:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             row = None if "\0" in study_name else studies.by_name(connection, study_name)
         if row is None:
             raise KeyError(f"there is no study {study_name!r}")
@@ -100,18 +100,18 @@ class TunerStorage(BaseStorage):
 
     @override
     def get_all_studies(self) -> list[FrozenStudy]:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             return [frozen.study(row) for row in history.all_studies(connection)]
 
     def _study(self, study_id: int) -> StudyRow:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             return _found(history.study(connection, study_id), "study", study_id)
 
     # ---- trials ------------------------------------------------------------------------------------------------------
 
     @override
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             study = _locked(connection, study_id)
             if template_trial is None:
                 values = {"state": "running", "started_at": datetime.now(UTC)}
@@ -122,7 +122,7 @@ class TunerStorage(BaseStorage):
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             row = self._unfinished(connection, trial_id)
             for text in history.distributions_naming(connection, row.study_id, param_name):
                 known = distributions.from_text(text).get(param_name)
@@ -134,7 +134,7 @@ class TunerStorage(BaseStorage):
 
     @override
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             study_id = _found(history.trial(connection, trial_id), "trial", trial_id).study_id
             _locked(connection, study_id)
             row = self._unfinished(connection, trial_id)
@@ -153,25 +153,25 @@ class TunerStorage(BaseStorage):
 
     @override
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             self._unfinished(connection, trial_id)
             history.put_report(connection, trial_id, step, intermediate_value)
 
     @override
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             row = self._unfinished(connection, trial_id)
             history.set_trial(connection, trial_id, user_attrs=json.dumps(json.loads(row.user_attrs) | {key: value}))
 
     @override
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             self._unfinished(connection, trial_id)
             history.change_trial_attrs(connection, trial_id, {key: value})
 
     @override
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             return frozen.trial(_found(history.trial(connection, trial_id, curves="all"), "trial", trial_id))
 
     @override
@@ -179,7 +179,7 @@ class TunerStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None
     ) -> list[FrozenTrial]:
         """Trials read anew with each call, which is as good as a deep copy."""
-        with database.transaction(self._engine) as connection:
+        with database.transaction(self.engine) as connection:
             _found(history.study(connection, study_id), "study", study_id)
             found = [frozen.trial(row) for row in history.all_trials(connection, study_id)]
         return found if states is None else [trial for trial in found if trial.state in states]

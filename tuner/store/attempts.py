@@ -71,6 +71,24 @@ def renew(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
     return connection.execute(query).one_or_none()
 
 
+def renew_held(connection: Connection, trial_id: int, worker_id: str) -> AttemptRow | None:
+    """The same of a worker's attempt at a trial; None if the worker holds the trial no more."""
+    query = (
+        update(attempts)
+        .where(attempts.c.trial_id == trial_id, attempts.c.worker_id == worker_id, attempts.c.state == "running")
+        .values(lease_until=_until(attempts.c.lease_s))
+        .returning(attempts.c.id, attempts.c.lease_s)
+    )
+    return connection.execute(query).one_or_none()
+
+
+def last_of_worker(connection: Connection, trial_id: int, worker_id: str) -> uuid.UUID | None:
+    """A worker's last attempt at a trial, whatever became of it."""
+    query = select(attempts.c.id).where(attempts.c.trial_id == trial_id, attempts.c.worker_id == worker_id)
+    found: uuid.UUID | None = connection.execute(query.order_by(attempts.c.number.desc()).limit(1)).scalar_one_or_none()
+    return found
+
+
 def end(
     connection: Connection,
     attempt_id: uuid.UUID,

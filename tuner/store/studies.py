@@ -24,11 +24,14 @@ def create(connection: Connection, values: Mapping[str, Any]) -> int:
 
     Raises:
         NameTakenError: the name is in use.
+        NotFoundError: its data set was deleted a moment ago.
     """
     try:
         with connection.begin_nested():
             inserted = connection.execute(insert(studies).values(**values).returning(studies.c.id))
     except IntegrityError as error:
+        if "fk_studies_dataset_id" in str(error.orig):
+            raise NotFoundError("the data set was deleted a moment ago: choose another, or upload it again") from None
         if "uq_studies_name" not in str(error.orig):
             raise
         raise NameTakenError(f"a study named {values['name']!r} exists: choose another name, or delete it") from None
@@ -106,6 +109,11 @@ def page(
 
 def by_name(connection: Connection, name: str) -> StudyRow | None:
     return connection.execute(select(*_columns).where(studies.c.name == name)).one_or_none()
+
+
+def of_trial(connection: Connection, trial_id: int) -> StudyRow | None:
+    """The study that a trial belongs to."""
+    return connection.execute(select(*_columns).join(trials).where(trials.c.id == trial_id)).one_or_none()
 
 
 def remove(connection: Connection, study: StudyRow) -> None:

@@ -59,6 +59,24 @@ def _count(name: str) -> Column[int]:
 
 _FINISHED = f"state in ({', '.join(repr(str(state)) for state in sorted(FINISHED))})"
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # from 1
+    Column("folder", Uuid, nullable=False, unique=True),  # in the artifact folder: datasets/<folder>/…
+    Column("files_digest", Text, nullable=False),  # of files and source: what is cached, and uploaded again, goes by it
+    Column("digest", Text, nullable=False),  # of the rows, as read
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),  # what its owner said, as JSON
+    Column("about", Text, nullable=False),  # what inspection found, as JSON: info and notes
+    Column("created_at", Timestamp, nullable=False, server_default=NOW),
+    UniqueConstraint("name", "version"),
+    UniqueConstraint("name", "files_digest"),
+    CheckConstraint("version >= 1", "version"),
+)
+
 studies = Table(
     "studies",
     metadata,
@@ -67,6 +85,9 @@ studies = Table(
     Column("spec", Text),  # the resolved StudySpec as JSON; NULL: made through Optuna's storage, served to no worker
     Column("facts", Text, nullable=False, server_default=EMPTY),  # data set digest, task, split sizes, trainer version
     Column("trainer", Text),  # name@version, matched by claims
+    Column(
+        "dataset_id", BigInteger, ForeignKey(datasets.c.id)
+    ),  # an uploaded one; no action: it cannot be deleted then
     Column("directions", ARRAY(Text), nullable=False),
     Column("state", Text, nullable=False),
     Column("end_reason", Text),  # set when nothing new starts any more
@@ -104,6 +125,7 @@ studies = Table(
         "and n_live + n_complete + n_pruned + n_failed + n_cancelled <= n_created",
         "counts",
     ),
+    Index("ix_studies_dataset_id", "dataset_id"),
     Index("ix_studies_claimable", "priority", postgresql_where=text("state in ('queued', 'running')")),
 )
 

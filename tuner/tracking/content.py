@@ -14,11 +14,15 @@ from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from tuner.domain.spec import StudySpec
 from tuner.tracking import names
 
 MAX_NOTE = 10_000  # characters; MLflow takes 20,000 on an experiment
+MAX_DIGEST = 36  # of a data set, as MLflow has it; the whole one is a tag
+MAX_SCHEMA = 1_000_000
+COLUMN_TYPES = {"number": "double", "category": "string", "boolean": "boolean", "date": "datetime"}
 MAX_ERROR = 1_000  # in a tag; the whole text is an artifact
 
 
@@ -100,6 +104,30 @@ def _attempt_tags(trial: Any) -> dict[str, str]:
     if trial.attempt_id is None:
         return {}
     return {"tuner.attempt": str(trial.attempt_number), "tuner.worker": trial.worker_id}
+
+
+# ---- the data set ----------------------------------------------------------------------------------------------------
+
+
+def dataset(study: Any, base_url: str) -> dict[str, str] | None:
+    """The study's data set, as MLflow describes an input of a run; None for a loop of the user's own."""
+    facts = json.loads(study.facts).get("dataset")
+    if not facts:
+        return None
+    name = facts["name"].partition("@")[0]
+    columns = [{"name": column, "type": COLUMN_TYPES[kind]} for column, kind in facts["columns"].items()]
+    profile = {"num_rows": facts["rows"], "num_features": facts["features"], "classes": facts["classes"]}
+    described = {
+        "name": facts["name"],
+        "digest": facts["digest"].removeprefix("sha256:")[:MAX_DIGEST],
+        "source_type": "http",
+        "source": json.dumps({"url": f"{base_url}/api/v1/datasets/{quote(name, safe='')}"}),
+        "schema": json.dumps({"mlflow_colspec": columns}),
+        "profile": json.dumps(profile),
+    }
+    if not columns or len(described["schema"]) > MAX_SCHEMA:
+        del described["schema"]
+    return described
 
 
 # ---- a study ---------------------------------------------------------------------------------------------------------

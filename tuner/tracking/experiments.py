@@ -90,6 +90,7 @@ def ensure_parent(
         started = content.milliseconds(study.started_at or study.created_at)
         tags = content.study_tags(study, spec, base_url)
         run_id = runs.create(mlflow, experiment.id, name=study.name, start_ms=started, tags=tags)
+    runs.log_dataset(mlflow, run_id, content.dataset(study, base_url))
     folder.put_bytes(artifacts.of_run(experiment.id, run_id, "study.json"), study.spec.encode())
     with transaction(engine) as connection:
         kept = publishing.set_parent_run(connection, study.id, run_id)

@@ -45,7 +45,7 @@ def trial_run(number: int) -> str:
 
 def curve(metric: str, *, fold: int, step: int, rounds: int) -> tuple[str, int]:
     """Name and step under which a reported metric is shown."""
-    if step == 0:  # the result of a whole fold
+    if step == 0 and rounds > 1:  # the result of a whole fold; loops of one's own may count from 0
         return key(f"folds/{metric}"), fold
     if rounds == 1 and fold == 0:
         return key(metric), step

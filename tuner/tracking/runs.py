@@ -65,6 +65,13 @@ def log(mlflow: Mlflow, run_id: str, added: Content) -> None:
         mlflow.post("runs/log-batch", {"run_id": run_id, **body})
 
 
+def log_dataset(mlflow: Mlflow, run_id: str, described: dict[str, str] | None) -> None:
+    """Names the data set that a run learns from; MLflow keeps it once, however often it is sent."""
+    if described is not None:
+        tags = [{"key": "mlflow.data.context", "value": "training"}]
+        mlflow.post("runs/log-inputs", {"run_id": run_id, "datasets": [{"dataset": described, "tags": tags}]})
+
+
 def set_status(mlflow: Mlflow, run_id: str, status: str, *, end_ms: int | None = None) -> None:
     ended = {} if end_ms is None else {"end_time": end_ms}
     mlflow.post("runs/update", {"run_id": run_id, "status": status, **ended})

@@ -157,6 +157,8 @@ class Trials:
             run_id = self._create(due.trial, end.tags)
             end = replace(end, tags={})
         if due.trial.run_id is None:
+            # before the run is noted, so that a pass that is killed in between does it again
+            runs.log_dataset(self.target.mlflow, run_id, content.dataset(self.study, self.target.base_url))
             self._note(due.trial, run_id)
             end = replace(end, params=content.trial_params(self.spec, due.trial))
         points = content.curves(self.spec, due.reports) + end.metrics

@@ -21,6 +21,7 @@ from trainers import catalog
 from tuner.client import Client, ClientError
 from tuner.wire import WorkerBody
 from tuner.worker import devices
+from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
 
 REGISTER_EVERY_S = 20.0
@@ -44,7 +45,9 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     worker_id = f"{socket.gethostname()[:60]}-{uuid.uuid4().hex[:8]}"
     found = devices.find(slots)
-    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
+    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.trainers().values()]
+    for unusable, reason in catalog.broken().items():
+        log.warning("an installed trainer cannot be used", trainer=unusable, reason=reason)
     body = WorkerBody(
         name=name or socket.gethostname(),
         version=version("tuner"),
@@ -52,10 +55,11 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
         devices=[device.name for device in found],
         trainers=trainers,
     )
-    scratch = _scratch()
+    scratch = new_scratch()
     try:
         with Client(url, key) as client:
-            threads = [Slot(client, worker_id, device, trainers, scratch) for device in found]
+            cache = DataCache(client, scratch / "datasets")
+            threads = [Slot(client, worker_id, device, trainers, scratch, cache) for device in found]
             for slot in threads:
                 slot.thread.start()
             log.info("worker started", worker=worker_id, devices=body.devices)
@@ -88,7 +92,7 @@ def _leave(client: Client, worker_id: str) -> None:
         log.warning("cannot say goodbye", error=str(error))
 
 
-def _scratch() -> Path:
+def new_scratch() -> Path:
     """A folder for files on their way, after clearing those of workers that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]

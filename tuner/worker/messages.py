@@ -13,11 +13,15 @@ from tuner.wire import ClaimedAttempt
 
 
 class Run(BaseModel):
-    """Agent to child: train this; write its files into `folder`, which exists and is empty."""
+    """Agent to child: train this; write its files into `folder`, which exists and is empty.
+
+    `data_folder` holds the data set, if it was uploaded; the child itself knows no network.
+    """
 
     type: Literal["run"] = "run"
     attempt: ClaimedAttempt
     folder: str
+    data_folder: str | None = None
 
 
 class Decide(BaseModel):

@@ -13,12 +13,14 @@ import threading
 import time
 import traceback
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from tuner.client import Client, ClientError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
+from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
 from tuner.worker.meter import Meter
@@ -40,8 +42,11 @@ class StaleError(Exception):
 class Slot:
     """A thread with one child. `drain` makes it give back what it runs and end."""
 
-    def __init__(self, client: Client, worker_id: str, device: Device, trainers: list[str], scratch: Path) -> None:
+    def __init__(
+        self, client: Client, worker_id: str, device: Device, trainers: list[str], scratch: Path, cache: DataCache
+    ) -> None:
         self._client = client
+        self._cache = cache
         self._worker_id = worker_id
         self._device = device
         self._trainers = trainers
@@ -94,15 +99,14 @@ class Slot:
     def _serve(self, attempt: ClaimedAttempt) -> None:
         log.info("trial starts", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
         folder = self._scratch / str(attempt.attempt_id)
-        watch = _Watch(attempt)
         child = self._warm_child()
         outbox = Outbox(self._client, attempt.attempt_id, child.log, Meter(child.pid, self._device))
         try:
             folder.mkdir()
             child.log.clear()
-            child.send(Run(attempt=attempt, folder=str(folder)))
-            self._is_training = True
-            self._hand_in(attempt, self._follow(attempt, child, watch, outbox), child, folder, outbox)
+            with self._cache.held(attempt.dataset_files):
+                outcome = self._train(attempt, child, outbox, folder)
+            self._hand_in(attempt, outcome, child, folder, outbox)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
@@ -113,6 +117,32 @@ class Slot:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_suffix(".tar").unlink(missing_ok=True)
+
+    def _train(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox, folder: Path) -> Outcome | FailBody | None:
+        """Has the child train, once the data set is here; None: it is given back."""
+        data_folder = None
+        if attempt.dataset_files is not None:
+            data_folder = self._fetch(attempt, child, outbox)
+            if data_folder is None:
+                return None
+        child.send(Run(attempt=attempt, folder=str(folder), data_folder=data_folder))
+        self._is_training = True
+        return self._follow(attempt, child, _Watch(attempt), outbox)
+
+    def _fetch(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> str | None:
+        """The data set's folder; heartbeats keep the lease until it is here. None: the slot drains."""
+        fetching = self._cache.fetch(attempt)
+        last_send_s = time.monotonic()
+        try:
+            while not self._draining.is_set():
+                with suppress(TimeoutError):
+                    return str(fetching.result(GATHER_S))
+                if time.monotonic() - last_send_s >= attempt.lease_s / 3:
+                    last_send_s = time.monotonic()
+                    self._send(attempt, child, outbox)
+        finally:
+            fetching.cancel()
+        return None
 
     def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
         """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""

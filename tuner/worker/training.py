@@ -10,7 +10,6 @@ import json
 import math
 import traceback
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ import torch
 
 from trainers import catalog, export
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from trainers.data import load, split
-from trainers.data.builtin import BUILTIN
-from tuner.wire import ClaimedAttempt
+from trainers.data import split
+from tuner.worker import loaded
 from tuner.worker.messages import Done, Failed, Outcome, Run, Stopped
 
 FATAL_MARKS = ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "device-side assert")
@@ -74,7 +72,7 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
 def _train(run: Run, device: str, tell: Tell) -> Done:
     attempt = run.attempt
     trainer = catalog.get(attempt.trainer.partition("@")[0])
-    dataset = _dataset(attempt)
+    dataset = loaded.of(run)
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
@@ -86,6 +84,7 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
         folds=attempt.folds,
         repeats=attempt.repeats,
         seed=attempt.split_seed,
+        part_rows=dataset.part_rows,
     )
     results: list[TrainResult] = []
     for fold, (train_rows, validation_rows) in enumerate(parts.folds):
@@ -110,22 +109,6 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
     return _export(results, dataset, Path(run.folder), metrics)
 
 
-def _dataset(attempt: ClaimedAttempt) -> Dataset:
-    assert attempt.dataset is not None
-    dataset = _load(attempt.dataset)
-    if dataset.digest != attempt.dataset_digest:
-        raise ValueError(
-            f"{attempt.dataset} here has the digest {dataset.digest}, and the study wants {attempt.dataset_digest}: "
-            "install the same version of scikit-learn as the control plane"
-        )
-    return dataset
-
-
-@lru_cache(maxsize=8)
-def _load(name: str) -> Dataset:
-    return load.load(name)
-
-
 def _reporter(fold: int, tell: Tell) -> Report:
     return lambda step, metrics: tell(fold, step, metrics)
 
@@ -139,7 +122,7 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, float]:
 def _export(results: list[TrainResult], dataset: Dataset, folder: Path, metrics: dict[str, float]) -> Done:
     """Writes the first round's model and curves."""
     result = results[0]
-    export.save_model(result, folder / "model", BUILTIN[dataset.name])
+    export.save_model(result, folder / "model", dataset)
     _write_curves(result.curves, folder)
     metrics["model_bytes"] = float(sum(file.stat().st_size for file in (folder / "model").rglob("*.pt2")))
     return Done(state="complete", metrics=metrics, best_step=result.best_step if len(results) == 1 else None)

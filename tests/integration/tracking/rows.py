@@ -16,6 +16,14 @@ from tuner.store.tables import artifacts, attempts, reports, studies, trials
 
 EPOCH = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "ab" * 32
+DATASET = {
+    "name": "breast_cancer",
+    "digest": DIGEST,
+    "rows": 569,
+    "features": 30,
+    "columns": {"mean radius": "number", "grade": "category"},
+    "classes": ["malignant", "benign"],
+}
 
 
 class Rows:
@@ -39,7 +47,7 @@ class Rows:
         values = {
             "name": written["name"],
             "spec": json.dumps(written),
-            "facts": json.dumps({"task": "classification", "dataset": {"name": "breast_cancer", "digest": DIGEST}}),
+            "facts": json.dumps({"task": "classification", "dataset": DATASET}),
             "trainer": f"{written['trainer']}@1",
             "directions": [objective["direction"] for objective in written["objectives"]],
             "state": state,

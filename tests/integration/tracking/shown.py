@@ -56,6 +56,7 @@ class Shown:
     def _run(self, run: Any, known: Callable[[str], str]) -> dict[str, Any]:
         of_run = f"where run_uuid = '{run.run_uuid}'"
         outputs = f"inputs where source_id = '{run.run_uuid}' and destination_type = 'MODEL_OUTPUT'"
+        inputs = f"inputs join datasets on source_id = dataset_uuid where destination_id = '{run.run_uuid}'"
         return {
             "status": run.status,
             "stage": run.lifecycle_stage,
@@ -70,6 +71,7 @@ class Shown:
                 for metric in self._read(f"metrics {of_run}")
             ),
             "outputs": len(self._read(outputs)),
+            "inputs": [(used.name, used.digest, used.dataset_schema) for used in self._read(inputs)],
             "files": self._files(f"{run.experiment_id}/{run.run_uuid}"),
         }
 

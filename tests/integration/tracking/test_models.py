@@ -41,6 +41,11 @@ def model_files(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) ->
         "shape": [2],
         "feature_names": list(NAMES),
         "class_names": ["no", "yes"],
+        "columns": [
+            {"name": name, "kind": "number", "format": "", "optional": False, "fill": 0.0, "indicator": False}
+            for name in NAMES
+        ],
+        "missing": [],
         "mean": [0.0, 0.0],
         "scale": [1.0, 1.0],
     }

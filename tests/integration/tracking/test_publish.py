@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from tests.integration.tracking.passes import CURVES, MODEL, T0_MS, run_until_idle, word
+from tests.integration.tracking.rows import DIGEST
 from tuner.domain.errors import NotFoundError, UnavailableError
 from tuner.maintenance.publish import Memory
 from tuner.store.database import transaction
@@ -61,6 +63,9 @@ def test_a_finished_study_is_shown_whole(engine: Engine, rows: Any, shown: Any, 
     figures = ["figures/predicted_vs_actual.png", "figures/residuals.png"]
     assert [name for name, _ in first["files"]] == ["curves.json", *figures, "log.txt"]
     assert first["outputs"] == 1
+    columns = [{"name": "mean radius", "type": "double"}, {"name": "grade", "type": "string"}]
+    used = ("breast_cancer", DIGEST.removeprefix("sha256:")[:36], json.dumps({"mlflow_colspec": columns}))
+    assert [run["inputs"] for run in (parent, first, second, third)] == [[used]] * 4
     assert seen["models"] == [("RUN trial 0", "trial 0", 2, [("MLmodel", 12), ("data/weights.bin", 100)])]
 
     assert second["tags"]["tuner.error"] == "Traceback …\nValueError: no"

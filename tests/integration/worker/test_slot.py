@@ -17,6 +17,7 @@ from trainers import catalog
 from tuner.client import Client
 from tuner.wire import StudyOut, WorkerBody
 from tuner.worker import devices
+from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
 
 TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
@@ -35,14 +36,14 @@ def slot(client: Client, tmp_path: Path) -> Iterator[Slot]:
     scratch.mkdir()
     device = devices.find(1)[0]
     client.register("worker", WorkerBody(name="w", version="1", slots=1, devices=[device.name], trainers=TRAINERS))
-    made = Slot(client, "worker", device, TRAINERS, scratch)
+    made = Slot(client, "worker", device, TRAINERS, scratch, DataCache(client, scratch / "datasets"))
     made.thread.start()
     yield made
     made.drain()
     client.leave("worker")  # so that a claim that waits is answered
     made.thread.join(40)
     assert not made.thread.is_alive()
-    assert list(scratch.iterdir()) == []
+    assert [path.name for path in scratch.iterdir() if path.name != "datasets"] == []
 
 
 def submit(client: Client, **changes: Any) -> StudyOut:
@@ -114,7 +115,7 @@ def test_a_drained_slot_gives_its_trial_back_and_uses_up_no_attempt(client: Clie
 def test_a_cancelled_trial_stops_and_leaves_its_child_warm(client: Client, slot: Slot) -> None:
     pid = pid_of_child(slot)
     study = submit(client, fixed={"epochs": 5000}, budget={"trials": 1})
-    until(lambda: client.study(study.id).progress.running == 1, "it trains")
+    until(lambda: len(client.reports(study.id, 0).items) > 0, "it trains")
 
     client.cancel(study.id)
     after = submit(client, budget={"trials": 1})

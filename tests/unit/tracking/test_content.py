@@ -152,3 +152,24 @@ def test_the_table_of_runs_shows_objective_constraint_and_params() -> None:
 def test_links_lead_past_the_front_page() -> None:
     assert links.study_runs_url("/mlflow", "3").startswith("/mlflow/#/experiments/3/runs?")
     assert links.run_url("/mlflow", "3", "abc") == "/mlflow/#/experiments/3/runs/abc"
+
+
+def test_a_data_set_is_described_as_mlflow_describes_one() -> None:
+    facts = {
+        "name": "my data@3",
+        "digest": "sha256:" + "0123456789abcdef" * 4,
+        "rows": 9,
+        "features": 2,
+        "columns": {"a": "number", "b": "date"},
+        "classes": [],
+    }
+    described = content.dataset(study(facts=json.dumps({"dataset": facts})), "http://h")
+
+    assert described is not None
+    assert (described["name"], described["digest"]) == ("my data@3", "0123456789abcdef0123456789abcdef0123")
+    assert json.loads(described["source"]) == {"url": "http://h/api/v1/datasets/my%20data"}
+    assert json.loads(described["schema"])["mlflow_colspec"][1] == {"name": "b", "type": "datetime"}
+    images = content.dataset(study(facts=json.dumps({"dataset": {**facts, "columns": {}}})), "http://h")
+    assert images is not None
+    assert "schema" not in images
+    assert content.dataset(study(facts='{"dataset": null}'), "http://h") is None

@@ -24,6 +24,7 @@ def test_a_curve_keeps_its_name_where_there_is_one_fold() -> None:
 def test_with_several_folds_each_has_its_curve_and_the_results_make_one_of_their_own() -> None:
     assert names.curve("val/roc_auc", fold=2, step=3, rounds=5) == ("fold_2/val/roc_auc", 3)
     assert names.curve("val/roc_auc", fold=2, step=0, rounds=5) == ("folds/val/roc_auc", 2)
+    assert names.curve("loss", fold=0, step=0, rounds=1) == ("loss", 0)  # a loop that counts from 0
 
 
 def test_what_a_trial_uses_of_the_machine_stays_under_system_where_mlflow_looks_for_it() -> None:

@@ -138,7 +138,7 @@ def test_an_explicit_strength_overrides_the_preset() -> None:
 
 def test_no_strength_is_no_augmentation() -> None:
     assert augmentation.of_images(ImageStrengths(), torch.zeros(1, 1, 1), seed=0) is None
-    assert augmentation.of_rows(TabularStrengths(), torch.device("cpu"), seed=0) is None
+    assert augmentation.of_rows(TabularStrengths(), 3, torch.device("cpu"), seed=0) is None
 
 
 def test_a_seed_gives_the_same_batches() -> None:
@@ -162,7 +162,7 @@ def test_gaps_show_the_background() -> None:
 
 def test_rows_are_changed_by_all_that_is_asked_for() -> None:
     augment = augmentation.of_rows(
-        TabularStrengths(noise_std=0.1, feature_dropout=0.5, mixup_alpha=1.0), torch.device("cpu"), seed=0
+        TabularStrengths(noise_std=0.1, feature_dropout=0.5, mixup_alpha=1.0), 30, torch.device("cpu"), seed=0
     )
     x, targets = augment(torch.ones(40, 30), torch.eye(40))
 

@@ -29,7 +29,7 @@ def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(catalog.UnknownTrainerError, match="image-mlp, tabular-mlp"):
+    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, tabular-mlp"):
         catalog.get("image-mpl")
 
 

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
-from trainers import catalog, export, preprocessing
-from trainers.configs import ImageMlpConfig, TabularMlpConfig
+from tests.unit.trainers.stored import store
+from trainers import export, image_cnn, image_mlp, preprocessing, tabular_mlp
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig
 from trainers.contract import Part, TrainResult
+from trainers.data import files
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
 
@@ -38,16 +40,20 @@ print(model.predict(x if columns == [None] else pd.DataFrame(x, columns=columns)
 
 CASES = [
     ("digits", ImageMlpConfig(epochs=2, width=32, batch_norm=True, dropout=0.1)),
+    ("digits", ImageCnnConfig(epochs=1, width=8, dropout=0.1)),
     ("iris", TabularMlpConfig(epochs=2, width=16)),
     ("diabetes", TabularMlpConfig(epochs=2, width=16)),
 ]
-each_case = pytest.mark.parametrize(("name", "config"), CASES, ids=[name for name, _ in CASES])
+TRAINERS = {ImageMlpConfig: image_mlp, ImageCnnConfig: image_cnn, TabularMlpConfig: tabular_mlp}
+each_case = pytest.mark.parametrize(
+    ("name", "config"), CASES, ids=[f"{name}-{type(config).__name__}" for name, config in CASES]
+)
 
 
 def trained(name: str, config: Any) -> TrainResult:
     dataset = load(name)
     rows = np.random.default_rng(0).permutation(len(dataset.y))
-    return catalog.load(catalog.for_kind(dataset.kind))(
+    return TRAINERS[type(config)].train(
         Part(dataset, rows[30:]),
         Part(dataset, rows[:30]),
         config,
@@ -170,6 +176,28 @@ def test_the_input_example_is_synthetic_and_can_be_predicted(name: str, config: 
     assert np.allclose(rows, result.example)
     assert not (rows[:, None] == load(name).x[None]).reshape(len(rows), len(load(name).x), -1).all(axis=2).any()
     assert len(model.predict(example)) == len(rows)
+
+
+@pytest.mark.parametrize("shape", [(60, 6, 5, 3), (60, 6, 5)])
+def test_images_of_bytes_come_out_of_npz_and_go_into_the_saved_model(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    folder = store(tmp_path / "set", {"data.npz": {"x": x, "y": np.array(["cat", "dog"])[np.arange(60) % 2]}})
+    dataset = files.load(folder, "pets")
+    result = image_cnn.train(
+        Part(dataset, np.arange(40)),
+        Part(dataset, np.arange(40, 60)),
+        ImageCnnConfig(epochs=1, width=4),
+        lambda _step, _metrics: None,
+        device="cpu",
+        seed=0,
+        objective=("loss", "minimize"),
+    )
+    export.save_model(result, tmp_path / "model", dataset)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    predicted = model.predict(x[:7])
+
+    assert (model.metadata.signature.inputs.inputs[0].type, list(predicted.columns)) == (np.uint8, ["cat", "dog"])
+    assert predicted.to_numpy() == pytest.approx(expected(result, x[:7]), rel=1e-5, abs=1e-5)
 
 
 def test_requirements_are_pinned_to_versions_that_an_index_serves(tmp_path: Path) -> None:

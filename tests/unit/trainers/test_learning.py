@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers import catalog, image_mlp
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers import catalog, image_cnn, image_mlp
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Dataset, Objective, Part, TrainResult
 from trainers.data.load import load
 from trainers.data.split import splits
@@ -16,11 +16,14 @@ def silent(_step: int, _metrics: object) -> None:
     """A report to nobody."""
 
 
+TRAINERS = {trainer.config: trainer for trainer in catalog.TRAINERS.values()}
+
+
 def train(name: str, config: TrainingConfig, objective: Objective) -> TrainResult:
     dataset = load(name)
     made = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
     train_part, validation_part = (Part(dataset, rows) for rows in made.folds[0])
-    trainer = catalog.load(catalog.for_kind(dataset.kind))
+    trainer = catalog.load(TRAINERS[type(config)])
     return trainer(train_part, validation_part, config, silent, device="cpu", seed=0, objective=objective)
 
 
@@ -28,6 +31,7 @@ def train(name: str, config: TrainingConfig, objective: Objective) -> TrainResul
     ("name", "config", "objective", "least"),
     [
         ("digits", ImageMlpConfig(), ("accuracy", "maximize"), 0.95),
+        ("digits", ImageCnnConfig(), ("accuracy", "maximize"), 0.97),
         ("breast_cancer", TabularMlpConfig(), ("accuracy", "maximize"), 0.9),
         ("wine", TabularMlpConfig(), ("accuracy", "maximize"), 0.9),
         ("iris", TabularMlpConfig(), ("accuracy", "maximize"), 0.9),
@@ -81,7 +85,30 @@ def test_augmented_digits_are_learned(values: dict[str, Any]) -> None:
     assert result.metrics["val/accuracy"] > 0.85
 
 
-def test_images_of_several_channels_and_bytes_are_learned() -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"augmentation": "strong", "width": 8, "depth": 2},
+        {"batch_norm": False, "activation": "silu", "epochs": 20},
+        {"depth": 1, "mixed_precision": True, "label_smoothing": 0.1},
+        {"depth": 8, "width": 4, "dropout": 0.2},
+    ],
+    ids=str,
+)
+def test_every_option_of_convolutions_learns_digits(values: dict[str, Any]) -> None:
+    result = train("digits", ImageCnnConfig(**values), ("accuracy", "maximize"))
+
+    assert result.metrics["val/accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("module", "config"),
+    [
+        (image_mlp, ImageMlpConfig(augmentation="strong", flip_p=0.5)),
+        (image_cnn, ImageCnnConfig(augmentation="strong", flip_p=0.5, width=8)),
+    ],
+)
+def test_images_of_several_channels_and_bytes_are_learned(module: Any, config: TrainingConfig) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     x = rng.integers(0, 100, (200, 6, 5, 3))
@@ -90,8 +117,7 @@ def test_images_of_several_channels_and_bytes_are_learned() -> None:
         "made", "image", "classification", x.astype(np.uint8), y, (), ("dark", "bright"), "sha256:channels"
     )
     train_part, validation_part = Part(dataset, np.arange(150)), Part(dataset, np.arange(150, 200))
-    config = ImageMlpConfig(augmentation="strong", flip_p=0.5)
-    result = image_mlp.train(
+    result = module.train(
         train_part, validation_part, config, silent, device="cpu", seed=0, objective=("accuracy", "maximize")
     )
 

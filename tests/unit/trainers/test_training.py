@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainers import catalog, metrics, preprocessing
-from trainers.configs import ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers import catalog, loop, metrics, preprocessing
+from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import NonFiniteError, Objective, Part, TrainResult, TrialPruned
 from trainers.data import on_device
 from trainers.data.load import load
@@ -48,7 +48,7 @@ def train(
     objective: Objective = ("loss", "minimize"),
     seen: Seen | None = None,
 ) -> tuple[TrainResult, Seen]:
-    trainer = catalog.load(catalog.for_kind(load(name).kind))
+    trainer = catalog.load(next(each for each in catalog.TRAINERS.values() if each.config is type(config)))
     kept = seen or Seen()
     result = trainer(*parts(name), config, kept, device="cpu", seed=seed, objective=objective)
     return result, kept
@@ -131,6 +131,7 @@ def test_without_early_stopping_all_epochs_are_run() -> None:
     ("name", "config"),
     [
         ("digits", ImageMlpConfig(epochs=3, dropout=0.2, augmentation="strong")),
+        ("digits", ImageCnnConfig(epochs=2, width=4, dropout=0.2, augmentation="strong")),
         ("wine", TabularMlpConfig(epochs=3, dropout=0.2, augmentation="strong")),
     ],
 )
@@ -231,6 +232,22 @@ def test_facts_count_the_parameters_of_784_256_128_10_style_networks() -> None:
     assert result.facts["parameters"] == 64 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
     assert result.facts["train_s"] > 0
     assert 0 < result.facts["latency_ms"] < 1000
+
+
+def test_facts_count_the_parameters_of_a_residual_network() -> None:
+    result, _ = train("digits", ImageCnnConfig(epochs=1, width=8, depth=2))
+
+    stem, same = 9 * 8 + 2 * 8, 2 * (9 * 8 * 8 + 2 * 8)
+    halving = 9 * 8 * 16 + 2 * 16 + 9 * 16 * 16 + 2 * 16 + 8 * 16 + 2 * 16
+    assert result.facts["parameters"] == stem + same + halving + 16 * 10 + 10
+
+
+def test_a_large_validation_part_is_judged_in_chunks_of_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = train("digits", ImageCnnConfig(epochs=1, width=4))
+    monkeypatch.setattr(loop, "VALIDATION_VALUES", 64 * 7)
+    chunked, _ = train("digits", ImageCnnConfig(epochs=1, width=4))
+
+    assert chunked.metrics == pytest.approx(whole.metrics, rel=1e-5)
 
 
 def test_a_split_is_prepared_once_and_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

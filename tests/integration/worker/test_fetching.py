@@ -1,0 +1,124 @@
+"""A slot whose data set is long in coming: the lease is kept, a drain gives the trial back, nothing fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+from sqlalchemy import Engine
+
+from api.app import rest_app
+from api.gate import Gate
+from tests.acceptance.waiting import until
+from tests.serving import serving
+from trainers import catalog
+from tuner import keys
+from tuner.client import Client
+from tuner.maintenance import reap
+from tuner.settings import Settings
+from tuner.worker import devices
+from tuner.worker.data_cache import DataCache
+from tuner.worker.slot import Slot
+
+ADMIN, WORKER = "admin-key-for-this-test-only", "worker-key-for-this-test-only"
+
+
+class Slow:
+    """An app that keeps back the files of data sets until it is told to go on, and counts heartbeats meanwhile."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.asked = threading.Event()
+        self.go_on = threading.Event()
+        self.heartbeats = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if path.endswith("/files"):
+            self.asked.set()
+            await anyio.to_thread.run_sync(self.go_on.wait)
+        if path.endswith("/reports") and not self.go_on.is_set():
+            self.heartbeats += 1
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture
+def app(engine: Engine, tmp_path: Path) -> Iterator[Slow]:
+    ring = keys.ring(admin_key=ADMIN, worker_key=WORKER)
+    slow = Slow(Gate(rest_app(Settings(data=tmp_path), engine), ring=ring, port=1, max_body_bytes=2**20))
+    yield slow
+    slow.go_on.set()
+
+
+@pytest.fixture
+def url(app: Slow) -> Iterator[str]:
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture
+def admin(url: str) -> Iterator[Client]:
+    with Client(url, ADMIN) as client:
+        yield client
+
+
+@pytest.fixture
+def study_id(admin: Client, tmp_path: Path) -> int:
+    file = tmp_path / "d.csv"
+    file.write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    admin.upload_dataset("d", data=file, target="y")
+    spec = {
+        "name": "s",
+        "dataset": "d",
+        "fixed": {"epochs": 1},
+        "budget": {"trials": 1},
+        "limits": {"lease_s": 1, "max_attempts": 1},
+    }
+    return admin.submit(spec).id
+
+
+@pytest.fixture
+def slot(url: str, tmp_path: Path) -> Iterator[Callable[[], Slot]]:
+    made: list[Slot] = []
+    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
+    with Client(url, WORKER) as client:
+
+        def start() -> Slot:
+            cache = DataCache(client, tmp_path / "cache")
+            made.append(Slot(client, "worker", devices.find(1)[0], trainers, tmp_path, cache))
+            made[0].thread.start()
+            return made[0]
+
+        yield start
+        for each in made:
+            each.drain()
+            each.thread.join(60)
+
+
+def test_the_lease_is_kept_while_the_data_set_comes(
+    engine: Engine, app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot]
+) -> None:
+    slot()
+    until(lambda: reap.run_once(engine).expired >= 0 and app.heartbeats >= 5, "heartbeats come")
+    app.go_on.set()
+    until(lambda: admin.study(study_id).state == "completed", "the study ends")
+
+    trial = admin.trial(study_id, 0)
+    assert (trial.state, [attempt.state for attempt in trial.attempts]) == ("complete", ["succeeded"])
+
+
+def test_a_slot_that_drains_gives_back_what_it_waits_for(
+    app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot]
+) -> None:
+    running = slot()
+    assert app.asked.wait(60)
+    running.drain()
+    running.thread.join(60)
+
+    assert not running.thread.is_alive()
+    trial = admin.trial(study_id, 0)
+    assert (trial.state, [attempt.state for attempt in trial.attempts]) == ("waiting", ["released"])

@@ -1,0 +1,202 @@
+"""Reads a stored data set, a folder of files, into memory; needs pandas and pyarrow, no torch.
+
+Owns the rules that need the whole data set: its parts, the rows of each class, its digest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trainers.contract import Dataset, Kind
+from trainers.data import arrays, cells, columns, tables, targets
+from trainers.data.digest import digest
+from trainers.data.faults import Fault, FaultsError
+from trainers.data.info import Column, DatasetInfo, from_json
+from trainers.data.source import PARTS, SOURCE, Source, find_parts, read_source
+from trainers.data.tables import Table
+from trainers.data.targets import Target
+
+ABOUT = "about.json"
+
+
+def load(folder: Path, name: str) -> Dataset:
+    """Loads a stored data set, with the kinds and classes of its `about.json` where that is there.
+
+    Args:
+        folder: with `source.json` and the data files.
+        name: that the data set is to have.
+
+    Raises:
+        FaultsError: where it cannot be used as it is.
+    """
+    about = folder / ABOUT
+    accepted = from_json(json.loads(about.read_text(encoding="utf-8"))) if about.exists() else None
+    return _read(folder, name, accepted, [])
+
+
+def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
+    """What a stored data set is, and what its owner should know of how it was read.
+
+    Raises:
+        FaultsError: where it cannot be used as it is.
+    """
+    notes: list[str] = []
+    dataset = _read(folder, folder.name, None, notes)
+    trained = dataset.y if dataset.part_rows is None else dataset.y[dataset.part_rows["train"]]
+    info = DatasetInfo(
+        name=dataset.name,
+        kind=dataset.kind,
+        task=dataset.task,
+        rows=len(dataset.y),
+        shape=dataset.x.shape[1:],
+        feature_names=dataset.feature_names,
+        class_names=dataset.class_names,
+        digest=dataset.digest,
+        columns=dataset.columns,
+        class_counts=tuple(np.bincount(trained).tolist()) if dataset.class_names else (),
+        parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
+    )
+    return info, notes
+
+
+def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
+    source, paths = read_source(folder), find_parts(folder)
+    if next(iter(paths.values())).suffix == ".npz":
+        x, table = arrays.read(paths)
+        source = replace(source, target=arrays.TARGET, split_column=None)
+    else:
+        x, table = None, tables.read(paths, source)
+    if source.target is None:
+        there = ", ".join(table.columns)
+        raise FaultsError(Fault(file=SOURCE, detail=f"say target, the column to predict: there are {there}"))
+    _refuse_unknown(table, source)
+    target = targets.read(
+        table,
+        source.target,
+        accepted.task if accepted else source.task,
+        accepted.class_names if accepted else None,
+        notes,
+    )
+    part_rows = _part_rows(table, source)
+    _refuse_small_classes(table, source.target, target, part_rows)
+    kind: Kind = "tabular" if x is None or x.ndim == 2 else "image"
+    described = accepted.columns if accepted else _describe(table, source, notes) if kind == "tabular" else ()
+    if kind == "tabular":
+        x = _encode(table, described)
+    assert x is not None
+    return Dataset(
+        name=name,
+        kind=kind,
+        task=target.task,
+        x=x,
+        y=target.y,
+        feature_names=tuple(column.name for column in described),
+        class_names=target.class_names,
+        digest=digest(x, target.y, _meaning(described, target, part_rows)),
+        columns=described,
+        part_rows=part_rows,
+    )
+
+
+def _refuse_unknown(table: Table, source: Source) -> None:
+    """Refuses what the owner says of columns that are not there, or are something else."""
+    there = ", ".join(table.columns)
+    named = [name for name in (*source.columns, source.split_column) if name is not None]
+    faults = [
+        table.fault(f"there is no such column, as {SOURCE} says: there are {there}", column=name)
+        for name in named
+        if name not in table.columns and source.columns.get(name) != "ignore"
+    ]
+    if source.split_column is not None and len(table.files) > 1:
+        faults.append(table.fault("give parts as files or by a split column, not both", column=source.split_column))
+    if source.split_column is not None and source.split_column == source.target:
+        faults.append(table.fault("it cannot be both target and split column", column=source.target))
+    if faults:
+        raise FaultsError(*faults)
+
+
+def _part_rows(table: Table, source: Source) -> dict[str, np.ndarray] | None:
+    """Rows of each part that is given, or None where there is one."""
+    if len(table.files) > 1:
+        ends = np.cumsum([file.rows for file in table.files.values()])
+        starts = ends - [file.rows for file in table.files.values()]
+        return {part: np.arange(start, end) for part, start, end in zip(table.files, starts, ends, strict=True)}
+    if source.split_column is None:
+        return None
+    labels = columns.as_text(table.columns[source.split_column]).str.lower()
+    wrong = ~labels.isin(PARTS).to_numpy()
+    if wrong.any():
+        details = (f"{label!r} is no part: write train, validation or test" for label in labels[wrong])
+        raise FaultsError(*table.row_faults(wrong, source.split_column, details))
+    part_rows = {part: np.flatnonzero((labels == part).to_numpy()) for part in PARTS}
+    if not len(part_rows["train"]):
+        raise FaultsError(table.fault("no row is of the part train: give some", column=source.split_column))
+    given = {part: rows for part, rows in part_rows.items() if len(rows)}
+    return given if len(given) > 1 else None
+
+
+def _refuse_small_classes(table: Table, name: str, target: Target, part_rows: Mapping[str, np.ndarray] | None) -> None:
+    """Refuses classes that have one row to learn from, or none."""
+    if target.task == "regression":
+        return
+    trained = target.y if part_rows is None else target.y[part_rows["train"]]
+    counts = np.bincount(trained, minlength=len(target.class_names))
+    faults = []
+    for index in np.flatnonzero(counts < 2).tolist():
+        rows = "one row" if counts[index] else "no row"
+        where = "" if part_rows is None else " of the training part"
+        first = int(np.flatnonzero(target.y == index)[0])
+        detail = f"the class {target.class_names[index]!r} has {rows}{where}, and needs two: leave it out, or give more"
+        faults.append(table.fault(detail, row=first, column=name))
+    if faults:
+        raise FaultsError(*faults)
+
+
+def _describe(table: Table, source: Source, notes: list[str]) -> tuple[Column, ...]:
+    """The columns that a trainer is given: all but the target, the split column and the ignored ones."""
+    described: list[Column] = []
+    faults: list[Fault] = []
+    for name in table.columns:
+        if name not in {source.target, source.split_column}:
+            try:
+                described.append(columns.describe(table, name, source.columns.get(name), notes))
+            except FaultsError as error:
+                faults += error.faults
+    if faults:
+        raise FaultsError(*faults)
+    used = tuple(column for column in described if column.kind != "ignore")
+    if not used:
+        raise FaultsError(table.fault("there is no column to predict from: give one beside the target"))
+    return used
+
+
+def _encode(table: Table, described: tuple[Column, ...]) -> np.ndarray:
+    """The table's values, `(rows, features)` float64."""
+    x = np.empty((table.rows, len(described)))
+    faults: list[Fault] = []
+    for i, column in enumerate(described):
+        x[:, i] = columns.encode(column, table.columns[column.name])
+        too_large = np.abs(x[:, i]) > cells.LARGEST
+        if too_large.any():
+            detail = (
+                f"a value that is infinite or beyond {cells.LARGEST:g}: give a smaller one, or leave the cell empty"
+            )
+            faults += table.row_faults(too_large, column.name, [detail] * table.rows)
+    if faults:
+        raise FaultsError(*faults)
+    x[np.isnan(x)] = np.nan  # of all the bit patterns of NaN the one, for the digest
+    return x
+
+
+def _meaning(described: tuple[Column, ...], target: Target, part_rows: Mapping[str, np.ndarray] | None) -> object:
+    """What the numbers of x and y stand for, and which rows are of which part, for the digest."""
+    return {
+        "columns": [[column.name, column.kind, list(column.categories)] for column in described],
+        "classes": list(target.class_names),
+        "parts": None if part_rows is None else {part: digest(rows, rows[:0]) for part, rows in part_rows.items()},
+    }

@@ -1,0 +1,215 @@
+"""Table files as columns of cells, nothing yet decided about them: CSV, TSV and Parquet, one file or one a part.
+
+Owns `Table`, and the way back from one of its rows to the file and line where a person finds it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from trainers.data import cells, texts
+from trainers.data.faults import MOST_TOLD, Fault, FaultsError
+from trainers.data.source import Source
+
+Given = Literal["text", "whole", "number", "boolean", "date"]
+LARGEST_CELL = 2**24  # bytes
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A column as its file gives it.
+
+    Attributes:
+        given: what the file says that it is; a CSV file says `text` of everything.
+        values: `(rows,)` text without values left out; or float64 with NaN for a missing value, booleans as 0 and 1,
+            dates as days since 1970.
+    """
+
+    given: Given
+    values: pd.Series
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a table: its name, its rows, and of a text file what its lines are found with."""
+
+    name: str
+    columns: dict[str, Cells]
+    rows: int
+    text: str | None = None
+    delimiter: str = ","
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of all files, one after the other.
+
+    Attributes:
+        columns: by name, in the order of the first file.
+        files: by part; one `data` where there are no parts.
+    """
+
+    columns: dict[str, Cells]
+    files: dict[str, File]
+
+    @property
+    def rows(self) -> int:
+        """Of all files together."""
+        return sum(file.rows for file in self.files.values())
+
+    def fault(self, detail: str, *, row: int | None = None, column: str | None = None) -> Fault:
+        """A fault of this table, `row` counted from 0 over all files."""
+        files = list(self.files.values())
+        if row is None:
+            return Fault(file=", ".join(file.name for file in files), column=column, detail=detail)
+        while row >= files[0].rows:
+            row -= files.pop(0).rows
+        line = row + 2 if files[0].text is None else texts.line_of(files[0].text, files[0].delimiter, row + 1)
+        return Fault(file=files[0].name, row=line, column=column, detail=detail)
+
+    def row_faults(self, wrong: np.ndarray, column: str, details: Iterable[str]) -> list[Fault]:
+        """A fault for each of the first rows that are `wrong` `(rows,)`, with its detail; others are not told."""
+        told = zip(np.flatnonzero(wrong)[:MOST_TOLD].tolist(), details, strict=False)
+        return [self.fault(detail, row=row, column=column) for row, detail in told]
+
+
+def read(paths: Mapping[str, Path], source: Source) -> Table:
+    """Reads a table's files.
+
+    Raises:
+        FaultsError: for a file that is no table, and for files with different columns.
+    """
+    files = {part: _read_file(path, source) for part, path in paths.items()}
+    first = next(iter(files.values()))
+    for file in files.values():
+        if set(file.columns) != set(first.columns):
+            names = ", ".join(repr(name) for name in sorted(set(file.columns) ^ set(first.columns)))
+            raise FaultsError(
+                Fault(file=file.name, detail=f"only it or only {first.name} has {names}: give both alike")
+            )
+        for name, column in file.columns.items():
+            if column.given != first.columns[name].given:
+                detail = f"it is {column.given} here and {first.columns[name].given} in {first.name}: give both alike"
+                raise FaultsError(Fault(file=file.name, column=name, detail=detail))
+    joined = {
+        name: Cells(column.given, pd.concat([file.columns[name].values for file in files.values()], ignore_index=True))
+        for name, column in first.columns.items()
+    }
+    return Table(joined, files)
+
+
+def _read_file(path: Path, source: Source) -> File:
+    return _read_parquet(path, source) if path.suffix == ".parquet" else _read_text(path, source)
+
+
+def _read_text(path: Path, source: Source) -> File:
+    csv.field_size_limit(LARGEST_CELL)
+    text = texts.decode(path.name, path.read_bytes(), source.encoding)
+    if not text.strip():
+        raise FaultsError(Fault(file=path.name, detail="the file is empty: give a header and rows"))
+    delimiter = source.delimiter or ("\t" if path.suffix == ".tsv" else texts.sniff_delimiter(text))
+    header = texts.header(text, delimiter)
+    names = _names(path.name, header)
+    content = text.encode()
+    ragged: list[tuple[int, int]] = []
+
+    def skip(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append((row.number, row.actual_columns))
+        return "skip"
+
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(content),
+            # one thread: with more, rows are not numbered
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=min(len(content) + 1, LARGEST_CELL)),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+        )
+    except pa.ArrowInvalid as error:
+        cure = "look for a quote that is not closed"
+        raise FaultsError(Fault(file=path.name, detail=f"it is no table: {error}; {cure}")) from None
+    if ragged:
+        told = ragged[:MOST_TOLD]
+        raise FaultsError(
+            *(
+                Fault(
+                    file=path.name,
+                    row=texts.line_of(text, delimiter, number - 1),
+                    detail=f"{found} cells, and the header has {len(names)}: quote cells that hold {delimiter!r}",
+                )
+                for number, found in told
+            )
+        )
+    columns = {name: Cells("text", _text(table.column(i))) for i, name in enumerate(names)}
+    return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows, text, delimiter)
+
+
+def _read_parquet(path: Path, source: Source) -> File:
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise FaultsError(Fault(file=path.name, detail=f"it is no Parquet file: {error}")) from None
+    names = _names(path.name, table.column_names)
+    columns = {
+        name: _typed(path.name, name, table.column(i))
+        for i, name in enumerate(names)
+        if source.columns.get(name) != "ignore"
+    }
+    return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows)
+
+
+def _names(file: str, header: list[str]) -> list[str]:
+    """The columns' names; one without a name is called as pandas calls it."""
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FaultsError(
+            *(Fault(file=file, row=1, column=name, detail="two columns have this name: rename one") for name in twice)
+        )
+    return names
+
+
+def _with_rows(file: str, columns: dict[str, Cells], rows: int) -> dict[str, Cells]:
+    if not rows:
+        raise FaultsError(Fault(file=file, detail="there is a header and no row: give rows"))
+    return columns
+
+
+def _text(column: pa.ChunkedArray) -> pd.Series:
+    return pd.Series(column.to_pandas(), dtype="str")
+
+
+def _typed(file: str, name: str, column: pa.ChunkedArray) -> Cells:
+    """A Parquet column by the type that the file gives it."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    column = column.cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return Cells("text", _text(column.cast(pa.string())))
+    if pa.types.is_boolean(kind):
+        return Cells("boolean", pd.Series(_floats(column.cast(pa.int8()))))
+    if pa.types.is_integer(kind):
+        return Cells("whole", pd.Series(_floats(column)))
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return Cells("number", pd.Series(_floats(column)))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        # a zone is only shown; the value is in UTC
+        return Cells("date", pd.Series(cells.days(pd.Series(column.cast(pa.timestamp("us"), safe=False).to_numpy()))))
+    detail = f"cells of type {kind} are not read: store numbers, text, booleans or dates, or leave the column out"
+    raise FaultsError(Fault(file=file, column=name, detail=detail))
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)

@@ -1,0 +1,121 @@
+"""Data sets by name: built-in and uploaded ones looked up, uploaded ones deleted, drafts of killed servers removed.
+
+Owns the folder `datasets/<uuid>/…` of the artifact store. A folder counts from the commit of its row on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from trainers.data.builtin import BUILTIN
+from trainers.data.info import DatasetInfo, from_json
+from tuner.domain.errors import FieldError, InvalidError
+from tuner.store import datasets
+from tuner.store.database import transaction
+from tuner.store.datasets import DatasetRow
+
+MAX_NAMED = 20  # names told to somebody who named none, or a wrong one
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that a study may name.
+
+    Attributes:
+        info: what is known of it; its name is the one that a study keeps: of a built-in one, or name@version.
+        row_id: of an uploaded one.
+        files_digest: of an uploaded one's files.
+    """
+
+    info: DatasetInfo
+    row_id: int | None = None
+    files_digest: str | None = None
+
+
+# ---- look up ---------------------------------------------------------------------------------------------------------
+
+
+def find(connection: Connection, named: str | None) -> Found:
+    """The data set that a study names: a built-in one, or `name` or `name@version` of an uploaded one.
+
+    Raises:
+        InvalidError: there is none; tells those there are.
+    """
+    name, at, version = (named or "").partition("@")
+    if name in BUILTIN and version in {"", "1"}:
+        return Found(BUILTIN[name])
+    row = None
+    if not at or (version.isdecimal() and len(version) < 10):
+        row = datasets.find(connection, name, int(version) if at else None)
+    if row is None:
+        raise InvalidError([FieldError("/dataset", _which_there_are(connection, named))])
+    return Found(info_of(row), row.id, row.files_digest)
+
+
+def info_of(row: DatasetRow) -> DatasetInfo:
+    """What inspection found, under the name by which a study keeps this version."""
+    return from_json({**json.loads(row.about)["info"], "name": f"{row.name}@{row.version}"})
+
+
+def _which_there_are(connection: Connection, named: str | None) -> str:
+    own = datasets.names(connection, limit=MAX_NAMED)
+    there = ", ".join([*own, *sorted(BUILTIN)])
+    if named is None:
+        return f"name a data set: {there}"
+    return f"there is no data set {named!r}: choose one of {there}, or upload it (`tuner dataset add FILE`)"
+
+
+def folder_of(root: Path, row: DatasetRow) -> Path:
+    return root / "datasets" / str(row.folder)
+
+
+# ---- removal ---------------------------------------------------------------------------------------------------------
+
+
+def delete(engine: Engine, root: Path, name: str, version: int | None) -> None:
+    """Removes a version, or all of them.
+
+    Raises:
+        NotFoundError: there is no such data set.
+        InvalidError: it is built in.
+        InUseError: a study uses it.
+    """
+    if name in BUILTIN:
+        raise InvalidError([FieldError("/name", f"{name} is built in and stays")])
+    with transaction(engine) as connection:
+        datasets.lock_name(connection, name)
+        one = datasets.get(connection, name, version)
+        rows = datasets.versions(connection, name) if version is None else [one]
+        datasets.remove(connection, rows)
+    for row in rows:
+        shutil.rmtree(folder_of(root, row), ignore_errors=True)  # what is left of it, tidying removes
+
+
+def remove_drafts(engine: Engine, root: Path, *, older_than_s: float) -> int:
+    """Removes folders without a row: of uploads whose server was killed, and what a deletion has left."""
+    young = time.time() - older_than_s
+    # the folders first: one that is committed after this is young
+    old = [folder for folder in (root / "datasets").glob("*-*") if _changed_at(folder) < young]
+    if not old:
+        return 0
+    with transaction(engine) as connection:
+        kept = datasets.known_folders(connection, [uuid.UUID(folder.name) for folder in old])
+    drafts = [folder for folder in old if uuid.UUID(folder.name) not in kept]
+    for folder in drafts:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(drafts)
+
+
+def _changed_at(folder: Path) -> float:
+    """When something in it was last written; one that is being removed has changed just now."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except FileNotFoundError:
+        return time.time()

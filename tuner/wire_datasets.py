@@ -1,0 +1,96 @@
+"""The REST bodies of data sets, shared by the API and its clients.
+
+Owns what goes over the wire about them. An upload itself is a multipart form: one file `data`, or `train` with `validation`
+and `test`, beside the fields of `DatasetSource`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictStr
+
+from tuner.wire import Answer, Body
+
+ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
+ColumnName = Annotated[StrictStr, Field(min_length=1, max_length=1_000)]
+DatasetName = Annotated[
+    StrictStr,
+    Field(
+        max_length=100,
+        pattern=r"^[\w](?:[\w .\-]*[\w])?$",
+        description="Letters, digits, and between them spaces, dots and dashes.",
+    ),
+]
+
+
+class DatasetSource(Body):
+    """What its owner says of the files; what is left out is inferred and shown."""
+
+    target: ColumnName | None = Field(default=None, description="The column to predict; needed for tables.")
+    task: Literal["classification", "regression"] | None = None
+    encoding: Annotated[StrictStr, Field(max_length=40, pattern=r"^[A-Za-z0-9_\-]+$")] | None = Field(
+        default=None, description="Of text files, as Python names it; left out: utf-8."
+    )
+    delimiter: Annotated[StrictStr, Field(min_length=1, max_length=1)] | None = Field(
+        default=None, description="Of text files; left out: a comma for csv, a tab for tsv."
+    )
+    columns: Annotated[dict[ColumnName, ColumnKind], Field(max_length=10_000)] = Field(
+        default={}, description="Kinds of columns, where they should not be inferred."
+    )
+    split_column: ColumnName | None = Field(
+        default=None, description="The column that says train, validation or test of each row."
+    )
+
+
+class DatasetOut(Answer):
+    """A version of a data set."""
+
+    name: str
+    version: int
+    builtin: bool
+    kind: str
+    task: str
+    rows: int
+    features: int
+    classes: int = Field(description="How many; 0 for regression.")
+    digest: str = Field(description="Of the rows.")
+    created_at: datetime | None
+    links: dict[str, str]
+
+
+class DatasetPage(Answer):
+    items: list[DatasetOut]
+    next_cursor: str | None
+
+
+class ColumnOut(Answer):
+    name: str
+    kind: ColumnKind
+    categories: list[str] = Field(description="A category's values, the first ones where there are very many.")
+    n_categories: int
+    missing: int = Field(description="Rows without a value.")
+
+
+class ClassOut(Answer):
+    name: str
+    rows: int
+
+
+class VersionOut(Answer):
+    version: int
+    rows: int
+    digest: str
+    size_bytes: int
+    created_at: datetime
+
+
+class DatasetDetail(DatasetOut):
+    size_bytes: int | None
+    source: dict[str, Any] = Field(description="What its owner said.")
+    columns: list[ColumnOut]
+    class_rows: list[ClassOut]
+    parts: dict[str, int] | None = Field(description="Rows of the parts that its owner gave; null: split by the study.")
+    notes: list[str] = Field(description="What was inferred, and how to say otherwise.")
+    versions: list[VersionOut] = Field(description="Newest first; empty for built-in ones.")
