@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -20,6 +21,7 @@ from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit_mlflow
+from tests.studying import external
 from trainers.data import load
 from tuner import up
 from tuner.client import Client
@@ -273,3 +275,64 @@ def test_the_experiments_description_leads_back_to_the_study_and_its_dashboard(
     assert [http.get(link).status_code for link in links] == [200, 200, 200]
     curves = {metric["key"] for metric in run_info["data"]["metrics"] if "/" in metric["key"]}
     assert {name.partition("/")[0] for name in curves} == {"train", "val", "best", "system"}
+
+
+def test_a_file_of_ones_own_is_predicted_as_it_was_written_for_training(
+    client: Client, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Categories, missing values, booleans, dates and prices; a column that had missing values may be left out."""
+    rows = ["age,city,member,active,joined,price,answer"]
+    for i in range(120):
+        yes = i % 2 == 0
+        age, city = "" if i % 10 == 9 else str(20 + i % 40), "Ulm" if yes else "Bonn"
+        member, active = ("yes", "true") if yes else ("no", "false")
+        rows.append(
+            f'{age},{city},{member},{active},2024-01-{1 + i % 28:02},"${1000 + i:,}.50",{"ja" if yes else "nein"}'
+        )
+    file = tmp_path / "own.csv"
+    file.write_text("\n".join(rows) + "\n")
+    name = f"own {uuid.uuid4().hex[:8]}"
+    client.upload_dataset(name, data=str(file), target="answer")
+    study = ended(client, client.submit(spec(dataset=name, fixed={"epochs": 20}, budget={"trials": 1})).id)
+    new = tmp_path / "new.csv"
+    without_age = [line.partition(",")[2] for line in rows[:9]]
+    for lines in (rows[:21], without_age):
+        new.write_text("\n".join(lines) + "\n")
+
+        done = run(environment, "predict", str(study.id), str(new))
+
+        assert done.returncode == 0, done.stderr
+        out = list(csv.DictReader(done.stdout.splitlines()))
+        assert [row["prediction"] for row in out] == [row["answer"] for row in csv.DictReader(lines)]
+        assert [row["price"] for row in out] == [row["price"] for row in csv.DictReader(lines)], "as it was written"
+
+
+SCRIPT = """
+import json, os, pathlib, time
+print("the script speaks", flush=True)
+with open(os.environ["TUNER_REPORTS_FILE"], "a") as reports:
+    reports.write(json.dumps({"step": 1, "metrics": {"y": 1.0}}) + "\\n")
+while not pathlib.Path("go").exists():
+    time.sleep(0.05)
+print("and ends")
+"""
+
+
+def test_a_scripts_log_and_its_use_of_the_machine_are_seen_while_it_runs(
+    client: Client, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    study = client.submit(external(budget={"trials": 1}))
+    command = [sys.executable, "-m", "tuner.cli", "run", study.name, "--slots", "1", "--", sys.executable, "script.py"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as running:
+        until(lambda: client.study(study.id).progress.running == 1, "it runs")
+        until(lambda: client.logs(study.id, 0).text == b"the script speaks\n", "its log is there while it runs")
+        assert not client.logs(study.id, 0).ended
+        (tmp_path / "go").touch()
+        running.communicate(timeout=60)
+    assert running.returncode == 0
+
+    whole = client.logs(study.id, 0)
+    assert (whole.text, whole.ended) == (b"the script speaks\nand ends\n", True)
+    assert {"y", "system/memory_mb", "system/cpu_percent"} <= set(client.reports(study.id, 0).items[0].metrics)
+    assert client.trial(study.id, 0).metrics == {"y": 1.0}, "what the machine does is no result"

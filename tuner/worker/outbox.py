@@ -29,6 +29,7 @@ class Outbox:
         self._log = log
         self._meter = meter
         self._log_sent = 0  # bytes
+        self._log_sent_s = time.monotonic()
         self._waiting: list[Reported] = []
 
     def add(self, message: Reported) -> None:
@@ -61,6 +62,17 @@ class Outbox:
         del self._waiting[: len(batch)]
         self._log_sent = self._log_sent if answer.log_bytes is None else answer.log_bytes
         return answer.decision
+
+    def send_log(self) -> None:
+        """Sends a piece of the log, if there is more of it, at most once a second.
+
+        Raises:
+            ClientError: no answer, or a refusal.
+        """
+        now_s = time.monotonic()
+        if self._has_log and now_s - self._log_sent_s >= LOG_EVERY_S:
+            self._log_sent_s = now_s
+            self.send()
 
     def _printed(self) -> LogBody | None:
         text = self._log.piece(self._log_sent, MAX_LOG_BYTES) if self._has_log else ""

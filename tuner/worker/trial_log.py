@@ -5,6 +5,7 @@ Owns the bound and the end: a child that is done with a trial prints a mark, so 
 
 from __future__ import annotations
 
+import codecs
 import threading
 
 MAX_BYTES = 8 * 2**20
@@ -17,6 +18,7 @@ class TrialLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
         self._bytes = bytearray()
         self._is_full = False
         self._ended = threading.Event()
@@ -24,6 +26,7 @@ class TrialLog:
     def clear(self) -> None:
         """Begins a trial's log."""
         with self._lock:
+            self._decoder.reset()
             self._bytes.clear()
             self._is_full = False
             self._ended.clear()
@@ -31,8 +34,8 @@ class TrialLog:
     def add(self, printed: bytes) -> None:
         """Takes what the child printed, as it came."""
         is_end = printed.endswith(END_MARK)
-        text = printed.removesuffix(END_MARK).decode(errors="replace").replace("\0", "�").encode()
         with self._lock:
+            text = self._decoder.decode(printed.removesuffix(END_MARK), is_end).replace("\0", "�").encode()
             if not self._is_full:
                 self._is_full = len(self._bytes) + len(text) > MAX_BYTES
                 self._bytes += FULL if self._is_full else text

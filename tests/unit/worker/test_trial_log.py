@@ -26,6 +26,15 @@ def test_pieces_in_turn_are_the_whole(printed: list[bytes], size: int) -> None:
     assert "\0" not in pieces
 
 
+@given(st.text(), st.integers(min_value=1, max_value=5))
+def test_text_is_kept_however_it_is_cut(text: str, size: int) -> None:
+    printed, log = text.encode(), TrialLog()
+    for start in range(0, len(printed), size):
+        log.add(printed[start : start + size])
+
+    assert log.whole().decode() == text.replace("\0", "�")
+
+
 def test_a_log_beyond_its_bound_says_so_and_grows_no_more() -> None:
     log = TrialLog()
     for _ in range(trial_log.MAX_BYTES // 2**16 + 3):
