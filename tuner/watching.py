@@ -150,8 +150,8 @@ def _published(client: Client, study: StudyOut) -> list[TrialOut]:
     """The best trials, once MLflow has the first one's model; or as they are, if it takes a minute or will have none."""
     deadline_s = time.monotonic() + PUBLISH_TIMEOUT_S
     while True:
-        is_idle = client.study(study.id).tracking == "idle"
-        found = client.best(study.id)
+        is_idle = patiently(lambda: client.study(study.id), _print).tracking == "idle"
+        found = patiently(lambda: client.best(study.id), _print)
         if not found or found[0].model_uri is not None or is_idle or time.monotonic() > deadline_s:
             return found
         time.sleep(POLL_S)

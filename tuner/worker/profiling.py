@@ -54,7 +54,7 @@ class Profile:
     def __init__(self, device: str) -> None:
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * device.startswith("cuda")
         self._profiler = torch.profiler.profile(activities=activities)
-        self._sort_by = "self_cuda_time_total" if device.startswith("cuda") else "self_cpu_time_total"
+        self._sort_by = "self_device_time_total" if device.startswith("cuda") else "self_cpu_time_total"
         self._epochs = 0
         self._calls = 0
         self._hook: Any = None
