@@ -30,8 +30,6 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
-app.command("logs")(cli_seeing.logs)
-app.command("predict")(cli_seeing.predict)
 app.add_typer(cli_datasets.app, name="dataset")
 
 UNREACHABLE = 3
@@ -310,6 +308,9 @@ def trials(
         show.trials(found, listed)
 
 
+app.command("logs")(cli_seeing.logs)
+
+
 @app.command()
 def best(study: StudyName, as_json: AsJson = False) -> None:
     """Show the best trial, or the Pareto front."""
@@ -337,6 +338,9 @@ def importances(study: StudyName, as_json: AsJson = False) -> None:
         _print_json(shares)
     else:
         show.importances(shares)
+
+
+app.command("predict")(cli_seeing.predict)
 
 
 @app.command()
