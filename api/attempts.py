@@ -56,7 +56,7 @@ async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: Bell
 @router.post("/attempts/{attempt_id}/reports", summary="Report metrics, or send a heartbeat")
 def report(attempt_id: UUID, body: ReportsBody, engine: EngineDep) -> Decision:
     """Renews the lease and says whether to go on."""
-    return attempts.report(engine, attempt_id, body.reports)
+    return attempts.report(engine, attempt_id, body.reports, body.log)
 
 
 @router.post(

@@ -6,15 +6,15 @@ from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
 from api.studies import StudyId
-from tuner import uploads, views
+from tuner import trial_logs, uploads, views
 from tuner.domain.states import TrialState
 from tuner.store.database import transaction
 from tuner.tracking import draw, links
-from tuner.wire import ArtifactList, ReportList, TrialDetail, TrialPage
+from tuner.wire import ArtifactList, LogPiece, ReportList, TrialDetail, TrialPage
 
 router = APIRouter(prefix="/studies/{study_id}/trials", tags=["trials"])
 
@@ -42,6 +42,25 @@ def get(study_id: StudyId, number: Number, connection: ConnectionDep) -> TrialDe
 def reports(study_id: StudyId, number: Number, connection: ConnectionDep) -> ReportList:
     """Every report, by fold and step."""
     return ReportList(items=views.reports(connection, study_id, number))
+
+
+@router.get(
+    "/{number}/logs",
+    response_class=PlainTextResponse,
+    summary="What a trial printed",
+    responses={200: {"headers": LogPiece.describe_headers()}},
+)
+def logs(
+    study_id: StudyId,
+    number: Number,
+    connection: ConnectionDep,
+    settings: SettingsDep,
+    attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Left out: the last one.")] = None,
+    after: Annotated[int, Query(ge=0, le=2**40, description="Bytes to skip: `Log-Next` of the answer before.")] = 0,
+) -> Response:
+    """A piece, while the trial runs and afterwards; ask on with `after` until `Log-Ended` is true."""
+    piece = trial_logs.read(connection, settings.artifacts, study_id, number, attempt=attempt, after=after)
+    return Response(piece.text, media_type="text/plain; charset=utf-8", headers=piece.headers())
 
 
 @router.get("/{number}/artifacts", summary="A trial's files")

@@ -22,9 +22,9 @@ from tuner.domain.spec import StudySpec, metric_key
 from tuner.domain.states import RETRIED, AttemptState, TrialEnd, TrialState
 from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
-from tuner.store import attempts, notify, studies, trials
+from tuner.store import attempts, logs, notify, studies, trials
 from tuner.store.database import transaction
-from tuner.wire import CompleteBody, Decision, FailBody, ReportBody, TrialEnded
+from tuner.wire import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
 
 log = structlog.get_logger()
 
@@ -32,8 +32,10 @@ log = structlog.get_logger()
 # ---- report ----------------------------------------------------------------------------------------------------------
 
 
-def report(engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody]) -> Decision:
-    """Stores reports, renews the lease, and says whether to go on; with no reports it is a heartbeat.
+def report(
+    engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody], printed: LogBody | None = None
+) -> Decision:
+    """Stores reports and log, renews the lease, and says whether to go on; with neither it is a heartbeat.
 
     Raises:
         StaleAttemptError: the attempt is live no more; nothing is stored.
@@ -42,15 +44,16 @@ def report(engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody]) ->
         attempt = attempts.renew(connection, attempt_id)
         if attempt is None:
             raise _stale(attempt_id)
+        stored = None if printed is None else logs.add(connection, attempt_id, printed.position, printed.text)
+        go_on = Decision(decision="continue", lease_s=attempt.lease_s, log_bytes=stored)
         if not sent:
-            return Decision(decision="continue", lease_s=attempt.lease_s)
+            return go_on
         spec = specs.of(studies.get(connection, attempt.study_id))
         rows = [_row(spec, attempt_id, attempt.trial_id, each) for each in sent]
         attempts.add_reports(connection, rows)
     if not any(row["pruner_step"] is not None for row in rows) or spec.pruner.name == "none":
-        return Decision(decision="continue", lease_s=attempt.lease_s)
-    pruned = _is_pruned(engine, attempt)
-    return Decision(decision="prune" if pruned else "continue", lease_s=attempt.lease_s)
+        return go_on
+    return go_on.model_copy(update={"decision": "prune"}) if _is_pruned(engine, attempt) else go_on
 
 
 def _is_pruned(engine: Engine, attempt: Any) -> bool:

@@ -289,4 +289,5 @@ def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttem
         lease_s=spec.limits.lease_s,
         trial_minutes=spec.limits.trial_minutes,
         no_progress_minutes=spec.limits.no_progress_minutes,
+        profile=spec.profile and study.n_complete == 0,  # so the first that completes was profiled, however many run
     )

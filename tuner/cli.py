@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tuner import cli_datasets
+from tuner import cli_datasets, cli_seeing
 from tuner.terminal import client as _client
 from tuner.terminal import fail as _fail
 from tuner.terminal import print_json as _print_json
@@ -60,6 +60,7 @@ def _explain(error: Exception) -> NoReturn:
         "StartError",
         "InsecureError",
         "SpecFileError",
+        "PredictError",
         "DatabaseUrlError",
     )
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
@@ -221,7 +222,7 @@ def submit(
 
     With --watch the exit code is 1 if it failed.
     """
-    from tuner import show
+    from tuner import watching
 
     spec = _spec_from(file, dataset, trials)
     source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
@@ -239,7 +240,9 @@ def submit(
         study = client.submit(spec)
         if not as_json:
             typer.echo(f"Study {study.id} ({study.name}) is queued: `tuner watch {study.id}`")
-        shown = show.watch(client, study.id, quiet=as_json) if watch else study
+        shown = watching.watch(client, study.id, quiet=as_json) if watch else study
+        if watch and not as_json:
+            watching.summarise(client, shown, cli_seeing.key_in_python())
         if as_json:
             _print_json(shown.model_dump(mode="json"))
     sys.exit(1 if shown.state == "failed" else 0)
@@ -261,12 +264,14 @@ def _spec_from(file: Path | None, dataset: str | None, trials: int | None) -> di
 @app.command()
 def watch(study: StudyName, as_json: AsJson = False) -> None:
     """Watch a study until it ends; exit code 1 if it failed."""
-    from tuner import show
+    from tuner import watching
 
     with _client() as client:
-        ended = show.watch(client, client.study(study).id, quiet=as_json)
+        ended = watching.watch(client, client.study(study).id, quiet=as_json)
         if as_json:
             _print_json(ended.model_dump(mode="json"))
+        else:
+            watching.summarise(client, ended, cli_seeing.key_in_python())
     sys.exit(1 if ended.state == "failed" else 0)
 
 
@@ -303,6 +308,9 @@ def trials(
         show.trials(found, listed)
 
 
+app.command("logs")(cli_seeing.logs)
+
+
 @app.command()
 def best(study: StudyName, as_json: AsJson = False) -> None:
     """Show the best trial, or the Pareto front."""
@@ -332,6 +340,9 @@ def importances(study: StudyName, as_json: AsJson = False) -> None:
         show.importances(shares)
 
 
+app.command("predict")(cli_seeing.predict)
+
+
 @app.command()
 def cancel(study: StudyName, as_json: AsJson = False) -> None:
     """Cancel a study; its running trials stop within one epoch."""
@@ -355,10 +366,20 @@ def delete(study: StudyName) -> None:
 @app.command("export")
 def export_(
     study: StudyName,
-    url: Annotated[str, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")],
+    url: Annotated[
+        str | None, typer.Argument(help="An Optuna storage, for example sqlite:///digits.db.", metavar="URL")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A new folder for TensorBoard, in place of URL.", metavar="DIR")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a study's finished trials into an Optuna storage."""
+    """Write a study's finished trials into an Optuna storage, or its curves and hyperparameters for TensorBoard."""
+    if tensorboard is not None and url is None:
+        cli_seeing.export_tensorboard(study, tensorboard, as_json=as_json)
+        return
+    if url is None or tensorboard is not None:
+        raise typer.BadParameter("give either the URL of an Optuna storage, or --tensorboard DIR")
     from tuner.sampling import transfer
 
     with _client() as client:

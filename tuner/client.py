@@ -32,6 +32,8 @@ from tuner.wire import (
     HistoryTrial,
     Importances,
     Imported,
+    LogBody,
+    LogPiece,
     ReportBody,
     ReportList,
     ReportsBody,
@@ -200,6 +202,12 @@ class Client:
     def reports(self, study_id: int, number: int) -> ReportList:
         return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
 
+    def logs(self, study_id: int, number: int, *, attempt: int | None = None, after: int = 0) -> LogPiece:
+        """A piece of what a trial printed, from the byte `after` on."""
+        params = _given(attempt=None if attempt is None else str(attempt), after=str(after))
+        answer = self._send("GET", f"/studies/{study_id}/trials/{number}/logs", params=params)
+        return LogPiece.of_headers(answer.content, answer.headers)
+
     def trainers(self) -> TrainerList:
         return self._call("GET", "/trainers", TrainerList)
 
@@ -282,8 +290,8 @@ class Client:
     def claim(self, body: ClaimBody) -> list[ClaimedAttempt]:
         return self._call("POST", "/claims", Claims, json=body.model_dump()).attempts
 
-    def report(self, attempt_id: uuid.UUID, reports: list[ReportBody]) -> Decision:
-        body = ReportsBody(reports=reports)
+    def report(self, attempt_id: uuid.UUID, reports: list[ReportBody], log: LogBody | None = None) -> Decision:
+        body = ReportsBody(reports=reports, log=log)
         return self._call("POST", f"/attempts/{attempt_id}/reports", Decision, content=body.model_dump_json())
 
     def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tuner import show, up
+from tuner import show, up, watching
 from tuner.client import Client, ClientError
 from tuner.settings import Settings
 from tuner.wire import StudyOut
@@ -20,7 +20,7 @@ def run(settings: Settings, spec: dict[str, Any], *, slots: int | None) -> None:
         show.console.print(f"Ready at {service.settings.base_url}; data in {settings.data.absolute()}")
         study = _submit(client, spec)
         show.console.print(f"Study {study.id}, {study.name}: {study.spec.budget.trials} trials of {study.spec.trainer}")
-        study = show.watch(client, study.id)
+        study = watching.watch(client, study.id)
         _wait_for_tracking(client, study.id)
         _show_result(client, study)
         _show_links(service, study)

@@ -37,6 +37,7 @@ Reason = Literal["trainer-error", "out-of-memory", "device-fatal", "child-died",
 CLAIM_WAIT_S = 5.0  # while others run the last trials: also how late a loop learns that the study has ended
 RETRY_S = 1.0
 MAX_ERROR = 50_000
+SYSTEM = "system/"  # metrics of what the machine does, which are no result
 ENDED = ("completed", "failed", "cancelled")
 
 log = structlog.get_logger()
@@ -175,7 +176,7 @@ class Trial:
             NonFiniteError: a metric is NaN or infinite.
         """
         checked = _checked(metrics, named, step)
-        self.metrics |= checked
+        self.metrics |= {name: value for name, value in checked.items() if not name.startswith(SYSTEM)}
         sent = [ReportBody(step=step, metrics=checked)]
         if self._insist(lambda: self._client.report(self.attempt_id, sent)).decision == "prune":
             self._is_pruned = True

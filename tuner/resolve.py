@@ -85,6 +85,8 @@ def _resolve_external(spec: StudySpec) -> Resolved:
         errors.append(FieldError("/objectives", "an external study needs objectives: say what your loop reports"))
     if spec.dataset is not None:
         errors.append(FieldError("/dataset", "an external study has no data set here: leave it out"))
+    if spec.profile:
+        errors.append(FieldError("/profile", "an external study is trained by your own loop: profile it there"))
     for i, objective in enumerate(spec.objectives or []):
         if objective.direction is None:
             errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))

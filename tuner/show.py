@@ -1,6 +1,6 @@
-"""What people see on a terminal: tables, a live progress line, links.
+"""What people see on a terminal: tables and links.
 
-Owns the look. Takes what the client gives; prints; where stdout is no terminal it prints plain lines instead of a live view.
+Owns the look. Takes what the client gives; prints.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from tuner.wire import StudyOut, TrialOut, WorkerOut
 
 if TYPE_CHECKING:
-    from tuner.client import Client
     from tuner.settings import Settings
     from tuner.up import Service
-
-ENDED = ("completed", "failed", "cancelled")
-POLL_S = 0.5
-LINE_EVERY_S = 5.0
 
 console = Console(highlight=False)
 
@@ -48,70 +42,6 @@ def serve_until_interrupted(service: Service) -> None:
             service.restart_dead()
     except KeyboardInterrupt:
         console.print("\nStopping …")
-
-
-# ---- watching --------------------------------------------------------------------------------------------------------
-
-
-def watch(client: Client, study_id: int, *, quiet: bool = False) -> StudyOut:
-    """Follows a study to its end and returns it."""
-    if quiet:
-        return _follow(client, study_id, lambda _study: None)
-    if console.is_terminal:
-        return _watch_live(client, study_id)
-    return _watch_lines(client, study_id)
-
-
-def _follow(client: Client, study_id: int, look: object) -> StudyOut:
-    while True:
-        study = client.study(study_id)
-        look(study)  # type: ignore[operator]
-        if study.state in ENDED:
-            return study
-        time.sleep(POLL_S)
-
-
-def _watch_live(client: Client, study_id: int) -> StudyOut:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[tells]}"))
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=None, tells="")
-
-        def look(study: StudyOut) -> None:
-            progress.update(
-                task,
-                description=f"[bold]{study.name}[/] {study.state}",
-                total=study.progress.budget,
-                completed=study.progress.finished,
-                tells=_tell(study),
-            )
-
-        return _follow(client, study_id, look)
-
-
-def _watch_lines(client: Client, study_id: int) -> StudyOut:
-    last = ("", -LINE_EVERY_S)
-
-    def look(study: StudyOut) -> None:
-        nonlocal last
-        text, now_s = f"{study.name} {study.state}: {_tell(study)}", time.monotonic()
-        if study.state in ENDED or (text != last[0] and now_s - last[1] >= LINE_EVERY_S):
-            console.print(text, soft_wrap=True)
-            last = (text, now_s)
-
-    return _follow(client, study_id, look)
-
-
-def _tell(study: StudyOut) -> str:
-    progress = study.progress
-    of = f"/{progress.budget}" if progress.budget is not None else ""
-    parts = [f"{progress.finished}{of} done", f"{progress.pruned} pruned", f"{progress.failed} failed"]
-    if study.best is not None:
-        parts.append(f"best {study.best.metric} {study.best.value:.4f} (trial {study.best.number})")
-    if study.state not in ENDED and progress.remaining_s is not None:
-        parts.append(f"{duration(progress.remaining_s)} left")
-    if study.state in ENDED and progress.elapsed_s is not None:
-        parts.append(f"ended after {duration(progress.elapsed_s)}: {study.end_reason}")
-    return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:

@@ -21,10 +21,11 @@ import anyio.to_thread
 from sqlalchemy import Connection, Engine
 
 from tuner.domain.errors import FieldError, InvalidError, NotFoundError, StaleAttemptError, TooLargeError
-from tuner.store import attempts, trials
+from tuner.store import attempts, logs, trials
 from tuner.store.database import transaction
 from tuner.wire import ArtifactOut
 
+LOG = "log.txt"
 MAX_FILES = 1_000
 MAX_PATH = 400
 MAX_PART = 255  # bytes of one name, as file systems have it
@@ -79,6 +80,8 @@ def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: IO[bytes], 
         with transaction(engine) as connection:
             _require_live(connection, attempt_id)
             attempts.replace_artifacts(connection, attempt_id, [{"attempt_id": attempt_id, **row} for row in rows])
+            if any(row["path"] == LOG for row in rows):
+                logs.remove(connection, attempt_id)  # the file has all of it
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
             stored = attempts.artifacts_of(connection, attempt_id)

@@ -235,9 +235,11 @@ def _trial(row: trials.TrialRow) -> TrialOut:
         started_at=row.started_at,
         finished_at=row.finished_at,
         duration_s=duration_s,
+        model_uri=None if row.model_id is None else f"models:/{row.model_id}",
         links={
             "self": base,
             "reports": f"{base}/reports",
+            "logs": f"{base}/logs",
             "artifacts": f"{base}/artifacts",
             "mlflow": f"{base}/mlflow",
         },

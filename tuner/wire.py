@@ -5,8 +5,9 @@ Owns what goes over the wire. Times are RFC 3339 in UTC, durations carry their u
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -14,14 +15,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, Str
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
 
+MAX_METRICS = 1_000  # in one report
+
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Metrics = Annotated[dict[MetricName, Finite], Field(max_length=1_000)]
+Metrics = Annotated[dict[MetricName, Finite], Field(max_length=MAX_METRICS)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 LongText = Annotated[StrictStr, Field(max_length=100_000)]
 Fold = Annotated[StrictInt, Field(ge=0, le=10_000)]
 Step = Annotated[StrictInt, Field(ge=0, le=10_000_000)]
 
 MAX_REPORTS = 1_000  # in one request
+MAX_LOG_TEXT = 65_536  # characters, in one request
 MAX_WAIT_S = 30.0
 
 
@@ -172,6 +176,7 @@ class TrialOut(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     duration_s: float | None
+    model_uri: str | None = Field(description="MLflow's, of its model; null until MLflow shows it, or if it has none.")
     links: dict[str, str]
 
 
@@ -202,6 +207,33 @@ class ReportOut(Answer):
 
 class ReportList(Answer):
     items: list[ReportOut]
+
+
+class LogPiece(Answer):
+    """A piece of what one attempt at a trial printed: the body of the answer, and these as its headers."""
+
+    text: bytes
+    next: int = Field(description="Bytes of the log up to the end of this piece: `after` of the next request.")
+    attempt: int | None = Field(description="Which attempt this is of; none: the trial has had none.")
+    ended: bool = Field(description="Nothing will follow of this attempt.")
+
+    def headers(self) -> dict[str, str]:
+        number = "" if self.attempt is None else str(self.attempt)
+        return {"Log-Next": str(self.next), "Log-Attempt": number, "Log-Ended": str(self.ended).lower()}
+
+    @classmethod
+    def of_headers(cls, text: bytes, headers: Mapping[str, str]) -> Self:
+        attempt = headers["Log-Attempt"]
+        ended = headers["Log-Ended"] == "true"
+        return cls(text=text, next=int(headers["Log-Next"]), attempt=int(attempt) if attempt else None, ended=ended)
+
+    @classmethod
+    def describe_headers(cls) -> dict[str, Any]:
+        """For the OpenAPI document."""
+        return {
+            f"Log-{name.title()}": {"schema": {"type": "string"}, "description": cls.model_fields[name].description}
+            for name in ("next", "attempt", "ended")
+        }
 
 
 class ArtifactOut(Answer):
@@ -264,6 +296,7 @@ class ClaimedAttempt(Answer):
     lease_s: float
     trial_minutes: float | None
     no_progress_minutes: float | None
+    profile: bool = Field(default=False, description="Whether to look which operators take the time.")
 
 
 class Claims(Answer):
@@ -279,10 +312,18 @@ class ReportBody(Body):
     )
 
 
+class LogBody(Body):
+    """What a trial has printed, from a byte of its log on."""
+
+    position: Annotated[StrictInt, Field(ge=0, le=2**40)] = Field(description="Bytes of UTF-8 before it.")
+    text: Annotated[StrictStr, Field(max_length=MAX_LOG_TEXT, pattern=r"^[^\x00]*$")]
+
+
 class ReportsBody(Body):
     reports: Annotated[list[ReportBody], Field(max_length=MAX_REPORTS)] = Field(
         default=[], description="Empty: a heartbeat."
     )
+    log: LogBody | None = None
 
 
 class Decision(Answer):
@@ -290,6 +331,9 @@ class Decision(Answer):
 
     decision: Literal["continue", "prune"]
     lease_s: float
+    log_bytes: int | None = Field(
+        default=None, description="Where a log was sent: how much of it is stored; send what comes after that."
+    )
 
 
 class CompleteBody(Body):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from tuner.domain.search import NonePrunerSpec, PrunerSpec, SamplerSpec, TpeSpec
 from tuner.domain.space import ParameterName, Scalar, SearchSpace, Text, condition_order
@@ -120,6 +120,9 @@ class StudySpec(_Part):
     evaluation: Evaluation = Evaluation()
     enqueue: Annotated[list[Params], Field(max_length=1_000)] | None = Field(
         default=None, description="Points to try first; left out: the trainer's defaults are trial 0."
+    )
+    profile: StrictBool = Field(
+        default=False, description="Profile the first trial that completes, with torch's profiler."
     )
     priority: Annotated[StrictInt, Field(ge=-1_000, le=1_000)] = 0
     tags: Annotated[dict[Label, Text], Field(max_length=50)] = {}

@@ -136,6 +136,12 @@ def _with_attempt() -> Any:
     return select(trials, studies.c.experiment_id, *last.c).select_from(joined)
 
 
+def first_complete(connection: Connection, study_id: int) -> int | None:
+    """The id of the trial that completed first."""
+    complete = select(trials.c.id).where(trials.c.study_id == study_id, trials.c.state == TrialState.COMPLETE)
+    return connection.execute(complete.order_by(trials.c.finish_seq).limit(1)).scalar_one_or_none()
+
+
 def live_trials(connection: Connection) -> list[Row[Any]]:
     """Trials that have not ended and have a run, for its status."""
     query = select(trials.c.id, trials.c.study_id, trials.c.state, trials.c.run_id)
@@ -214,10 +220,11 @@ def mark_reports(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         connection.execute(update(reports).where(key.in_(keys)).values(published=True))
 
 
-def mark_trial(connection: Connection, trial_id: int, *, has_figures: bool) -> None:
+def mark_trial(connection: Connection, trial_id: int, *, has_figures: bool, model_id: str | None) -> None:
     """Everything of a finished trial is in MLflow; a trial without numbers for figures counts as drawn."""
     drawn = trials.c.figures_at if has_figures else func.coalesce(trials.c.figures_at, func.now())
-    connection.execute(update(trials).where(trials.c.id == trial_id).values(published_at=func.now(), figures_at=drawn))
+    seen = update(trials).where(trials.c.id == trial_id)
+    connection.execute(seen.values(published_at=func.now(), figures_at=drawn, model_id=model_id))
 
 
 def mark_study(connection: Connection, study_id: int, *, ended: bool) -> None:

@@ -152,6 +152,7 @@ trials = Table(
     Column("end_reason", Text),
     Column("error", Text),  # what went wrong, with the traceback where there is one
     Column("run_id", Text),  # MLflow's
+    Column("model_id", Text),  # of its model, MLflow's
     Column("published_at", Timestamp),  # everything of it is in MLflow
     Column("figures_at", Timestamp),  # its figures are in MLflow; 1970: asked for, and drawn next
     UniqueConstraint("study_id", "number"),
@@ -221,6 +222,14 @@ artifacts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
+)
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("attempt_id", Uuid, ForeignKey(attempts.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("position", BigInteger, primary_key=True),  # bytes of the attempt's log before it
+    Column("text", Text, nullable=False),
 )
 
 workers = Table(

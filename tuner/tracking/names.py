@@ -6,6 +6,8 @@ learning curve's column shows its last epoch. Final values therefore have names 
 - `val/roc_auc`: the curve, by epoch; with several folds `fold_2/val/roc_auc`, and `folds/val/roc_auc` has a point a fold;
 - `best/val/roc_auc`: the result, at the best epoch: sort and compare runs by these;
 - `objective`: the first objective's value, whatever its metric (several objectives: `objective/<metric>` each);
+- `system/cpu_percent` …: what the trial used of the machine, by epoch; MLflow shows these on a page of their own, hence
+  `system/fold_2/…` with several folds;
 - `parameters`, `latency_ms`, `train_s` …: facts of the trained model, which have no curve.
 """
 
@@ -29,6 +31,7 @@ STUDY_STATUS = {
     StudyState.FAILED: "FAILED",
     StudyState.CANCELLED: "KILLED",
 }  # the others: RUNNING
+SYSTEM = "system/"
 
 
 def experiment(study_name: str, study_id: int) -> str:
@@ -44,7 +47,11 @@ def curve(metric: str, *, fold: int, step: int, rounds: int) -> tuple[str, int]:
     """Name and step under which a reported metric is shown."""
     if step == 0 and rounds > 1:  # the result of a whole fold; loops of one's own may count from 0
         return key(f"folds/{metric}"), fold
-    return key(f"fold_{fold}/{metric}" if rounds > 1 or fold > 0 else metric), step
+    if rounds == 1 and fold == 0:
+        return key(metric), step
+    if metric.startswith(SYSTEM):
+        return key(f"{SYSTEM}fold_{fold}/{metric.removeprefix(SYSTEM)}"), step
+    return key(f"fold_{fold}/{metric}"), step
 
 
 def final(metric: str, *, external: bool) -> str:

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 REPORTS = 500  # of one trial in one pass
 CURVES = "curves.json"
 FILES = (CURVES, "log.txt")  # of an attempt, artifacts of the run
+PROFILE = ("profile/trace.json.gz", "profile/operators.txt")  # of the first complete trial, too
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,17 @@ class Trials:
             end = replace(end, params=content.trial_params(self.spec, due.trial))
         points = content.curves(self.spec, due.reports) + end.metrics
         runs.log(self.target.mlflow, run_id, replace(end, metrics=points))
+        model_id = None
         if due.is_whole:
             self._send_files(due, run_id)
-            self._send_model(due, run_id, known_model)
+            model_id = self._send_model(due, run_id, known_model)
             status, ended = names.TRIAL_STATUS[due.trial.state], content.milliseconds(due.trial.finished_at)
             runs.set_status(self.target.mlflow, run_id, status, end_ms=ended)
         with transaction(self.engine) as connection:
             publishing.mark_reports(connection, due.reports)
             if due.is_whole:
-                publishing.mark_trial(connection, due.trial.id, has_figures=CURVES in due.files)
+                has_figures = CURVES in due.files
+                publishing.mark_trial(connection, due.trial.id, has_figures=has_figures, model_id=model_id)
 
     def _create(self, trial: Any, end: Mapping[str, str]) -> str:
         return runs.create(
@@ -191,7 +194,7 @@ class Trials:
         self.target.statuses[trial.id] = names.TRIAL_STATUS[TrialState.RUNNING]
 
     def _send_files(self, due: Due, run_id: str) -> None:
-        for name in FILES:
+        for name in (*FILES, *(PROFILE if self._is_first(due) else ())):
             if name in due.files:
                 path = artifacts.of_run(self.experiment.id, run_id, name)
                 self.target.artifacts.put_file(path, self._uploaded(due.trial, name))
@@ -199,20 +202,28 @@ class Trials:
             path = artifacts.of_run(self.experiment.id, run_id, "error.txt")
             self.target.artifacts.put_bytes(path, due.trial.error.encode())
 
-    def _send_model(self, due: Due, run_id: str, known_model: str | None) -> None:
+    def _is_first(self, due: Due) -> bool:
+        """Whether it is the study's first complete trial; those that ran beside it were profiled, too."""
+        if PROFILE[0] not in due.files:
+            return False
+        with transaction(self.engine) as connection:
+            return bool(publishing.first_complete(connection, self.study.id) == due.trial.id)
+
+    def _send_model(self, due: Due, run_id: str, known_model: str | None) -> str | None:
         files = {path.removeprefix(models.FOLDER): self._uploaded(due.trial, path) for path in _in_model(due.files)}
-        if files:
-            models.publish(
-                self.target.mlflow,
-                self.target.artifacts,
-                self.experiment.id,
-                run_id,
-                name=names.trial_run(due.trial.number),
-                step=due.trial.best_step or 0,
-                params=content.trial_params(self.spec, due.trial),
-                files=files,
-                known_id=known_model,
-            )
+        if not files:
+            return None
+        return models.publish(
+            self.target.mlflow,
+            self.target.artifacts,
+            self.experiment.id,
+            run_id,
+            name=names.trial_run(due.trial.number),
+            step=due.trial.best_step or 0,
+            params=content.trial_params(self.spec, due.trial),
+            files=files,
+            known_id=known_model,
+        )
 
     def _uploaded(self, trial: Any, path: str) -> Path:
         return uploaded(self.target.store, trial.attempt_id, path)

@@ -12,11 +12,12 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Literal
 
 from trainers.contract import TrialPruned, TrialStopped
 from tuner.worker.messages import Decide, Outcome, Ready, Reported, Run, ToChild
+from tuner.worker.narration import Narration
 
 
 def main() -> None:
@@ -26,16 +27,25 @@ def main() -> None:
     decision = Decision()
     threading.Thread(target=_listen, args=(inbox, decision), daemon=True).start()
     training = importlib.import_module("tuner.worker.training")
+    profiling = importlib.import_module("tuner.worker.profiling")
     device = training.warm_up()
     _send(pipe, Ready())
 
-    def tell(fold: int, step: int, metrics: Mapping[str, float]) -> None:
-        _send(pipe, Reported(fold=fold, step=step, metrics=dict(metrics), at_s=time.monotonic()))
-        decision.enforce()
-
     while True:
         run = inbox.get()
-        _send(pipe, training.run_trial(run, device, tell))
+        narration = Narration(run.attempt, device)
+        outcome = profiling.run_trial(run, device, _teller(pipe, decision, narration))
+        narration.end(outcome)
+        _send(pipe, outcome)
+
+
+def _teller(pipe: IO[str], decision: Decision, narration: Narration) -> Callable[[int, int, Mapping[str, float]], None]:
+    def tell(fold: int, step: int, metrics: Mapping[str, float]) -> None:
+        _send(pipe, Reported(fold=fold, step=step, metrics=dict(metrics), at_s=time.monotonic()))
+        narration.report(fold, step, metrics)
+        decision.enforce()
+
+    return tell
 
 
 class Decision:

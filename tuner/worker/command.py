@@ -22,9 +22,9 @@ from typing import Any
 from tuner.reporting import PARAM, PARAMS_FILE, REPORTS_FILE
 from tuner.settings import child_environment
 from tuner.worker import leash
+from tuner.worker.trial_log import TrialLog
 
 STOP_TIMEOUT_S = leash.GRACE_S + 2.0
-MAX_LOG_BYTES = 5 * 2**20
 TAIL_BYTES = 10_000
 # what of our own environment would lead the script elsewhere
 _NOT_PASSED_ON = ("TUNER_", "MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_")
@@ -66,6 +66,17 @@ class Command:
                 env=child_environment(*_NOT_PASSED_ON, **named, **known, **environment),
                 start_new_session=True,  # Ctrl-C is for us, who end it in our own way
             )
+        self._printed = self._log.open("rb")
+        self.log = TrialLog()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def read_log(self) -> None:
+        """Takes what it has printed since the last call into `log`."""
+        while printed := self._printed.read(2**20):
+            self.log.add(printed)
 
     def reports(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Steps and metrics reported since the last call.
@@ -103,8 +114,9 @@ class Command:
         self._process.wait()
 
     def packed_log(self) -> Path:
-        """A tar of the end of what it printed."""
-        log = _end_of(self._log, MAX_LOG_BYTES)
+        """A tar of what it printed."""
+        self.read_log()
+        log = self.log.whole()
         member = tarfile.TarInfo(self._log.name)
         member.size = len(log)
         packed = self._folder / "log.tar"
@@ -118,6 +130,7 @@ class Command:
     def forget(self) -> None:
         """Removes its folder."""
         self._reports.close()
+        self._printed.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -5,7 +5,6 @@ Owns the pipes. Two threads read them, so the child never waits for whoever is s
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import queue
 import subprocess
@@ -15,8 +14,9 @@ import threading
 from tuner.settings import child_environment
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, Run
+from tuner.worker.trial_log import TrialLog
 
-MAX_LOG_LINES = 5_000
+MAX_LINE_BYTES = 2**16  # of a longer line, the pieces
 STOP_TIMEOUT_S = 5.0
 # a trial's log is what its trainer prints, at once, without the progress bars of saving the model
 QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
@@ -37,7 +37,7 @@ class Child:
             start_new_session=True,  # Ctrl-C is for the agent, which ends the child in its own way
         )
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
-        self._log: collections.deque[str] = collections.deque(maxlen=MAX_LOG_LINES)
+        self.log = TrialLog()
         self._threads = [
             threading.Thread(target=self._read, daemon=True),
             threading.Thread(target=self._read_log, daemon=True),
@@ -61,17 +61,11 @@ class Child:
         except BrokenPipeError:
             self._process.wait()
 
-    def take_log(self) -> str:
-        """What it printed since the last call, at most the newest lines."""
-        lines = []
-        while self._log:
-            lines.append(self._log.popleft())
-        return "".join(lines)
-
     def describe_death(self) -> str:
         """How it ended; one that has only stopped talking is killed."""
         try:
             code = self._process.wait(STOP_TIMEOUT_S)
+            self._threads[1].join(STOP_TIMEOUT_S)  # its last words are in the log then
         except subprocess.TimeoutExpired:
             self.kill()
             return "the training process stopped talking and was killed"
@@ -111,6 +105,6 @@ class Child:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        with self._process.stderr as lines:
-            for line in lines:
-                self._log.append(line.decode(errors="replace")[:2_000])
+        with self._process.stderr as printed:
+            while line := printed.readline(MAX_LINE_BYTES):
+                self.log.add(line)

@@ -24,6 +24,8 @@ from tuner.worker import devices
 from tuner.worker.agent import new_scratch
 from tuner.worker.command import BadReportError, Command
 from tuner.worker.devices import Device
+from tuner.worker.meter import Meter
+from tuner.worker.outbox import Outbox
 
 POLL_S = 0.1
 MLFLOW_WAIT_S = 15.0  # for a trial's run; a script starts without it if MLflow is further behind
@@ -165,16 +167,21 @@ class _Slot:
             TrialStopped: it is no longer ours.
             NonFiniteError: it reported a number that is not finite.
         """
+        meter = Meter(command.pid, self._device)
+        outbox = Outbox(self._client, trial.attempt_id, command.log, meter)
         limit_s = math.inf if trial.trial_minutes is None else trial.trial_minutes * 60
         deadline_s = time.monotonic() + limit_s
         try:
             while True:
                 code = command.wait(POLL_S)
                 for step, metrics in command.reports():
-                    trial.report(step, metrics)
+                    trial.report(step, {**meter.sample(), **metrics})
                 if code is not None:
                     return code
                 self._check(trial)
+                command.read_log()
+                with contextlib.suppress(ClientError):  # it is sent again; whether the trial is ours, the lease tells
+                    outbox.send_log()
                 if time.monotonic() > deadline_s:
                     return _Failure(f"not done after limits.trial_minutes, {trial.trial_minutes:g}", "timeout")
         except (BadReportError, ValidationError) as error:

@@ -23,12 +23,13 @@ from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
-from tuner.worker.outbox import Outbox
+from tuner.worker.meter import Meter
+from tuner.worker.outbox import GATHER_S, Outbox
 from tuner.worker.process import Child
 
 CLAIM_WAIT_S = 20.0
-GATHER_S = 0.1  # reports are sent at most this often: each request costs the control plane a transaction
 RETRY_S = 1.0
+LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
 
 log = structlog.get_logger()
@@ -98,11 +99,11 @@ class Slot:
     def _serve(self, attempt: ClaimedAttempt) -> None:
         log.info("trial starts", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
         folder = self._scratch / str(attempt.attempt_id)
-        outbox = Outbox(self._client, attempt.attempt_id)
         child = self._warm_child()
+        outbox = Outbox(self._client, attempt.attempt_id, child.log, Meter(child.pid, self._device))
         try:
             folder.mkdir()
-            child.take_log()
+            child.log.clear()
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
             self._hand_in(attempt, outcome, child, folder, outbox)
@@ -162,8 +163,7 @@ class Slot:
                 self._stop_training(child)
                 return None
             outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, heartbeat_s))
-            due_s = heartbeat_s if outbox.is_empty else GATHER_S
-            if outcome is None and time.monotonic() - last_send_s >= due_s:
+            if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(heartbeat_s):
                 last_send_s = time.monotonic()
                 self._send(attempt, child, outbox)
         return outcome
@@ -180,7 +180,10 @@ class Slot:
             return self._over_limit(watch, child)
         if message is None:
             self._child, self._is_training = None, False
-            return FailBody(reason="child-died", error=f"{child.describe_death()}\n{child.take_log()[-10_000:]}")
+            death = child.describe_death()
+            return FailBody(
+                reason="child-died", error=f"{death}\n{child.log.whole()[-10_000:].decode(errors='replace')}"
+            )
         if isinstance(message, Ready):
             return None
         self._is_training = False
@@ -233,7 +236,7 @@ class Slot:
     ) -> None:
         while True:
             try:
-                outbox.flush()
+                outbox.flush(with_log=outcome is None or isinstance(outcome, Stopped))
                 self._hand_in_once(attempt, outcome, child, folder)
             except ClientError as error:
                 _raise_if_stale(error)
@@ -251,7 +254,8 @@ class Slot:
             self._client.release(attempt.attempt_id)
             return
         if not (folder / "log.txt").exists():
-            (folder / "log.txt").write_text(child.take_log())
+            child.log.wait_for_end(LOG_TIMEOUT_S if child.is_alive() else 0.0)
+            (folder / "log.txt").write_bytes(child.log.whole())
         tar = folder.with_suffix(".tar")
         _pack(folder, tar)
         self._client.upload(attempt.attempt_id, tar)

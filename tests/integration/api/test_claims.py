@@ -85,7 +85,7 @@ def test_reports_are_stored_and_answered_with_the_lease(http: httpx.Client, atte
 
     answer = http.post(f"/attempts/{attempt_id}/reports", json=body)
 
-    assert answer.json() == {"decision": "continue", "lease_s": 30.0}
+    assert answer.json() == {"decision": "continue", "lease_s": 30.0, "log_bytes": None}
     stored = http.get("/studies/1/trials/0/reports").json()["items"]
     assert stored[0]["metrics"] == {"y": 0.5}
 

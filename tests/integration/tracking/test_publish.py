@@ -81,6 +81,24 @@ def test_a_finished_study_is_shown_whole(engine: Engine, rows: Any, shown: Any, 
     assert parent["times"] == (T0_MS, T0_MS + 3_600_000)
 
 
+def test_the_profile_of_the_first_complete_trial_is_shown_and_no_other(
+    engine: Engine, rows: Any, shown: Any, target: Target
+) -> None:
+    study = rows.study(profile=True)
+    made = [rows.trial(study, number) for number in range(3)]
+    profile = {"profile/trace.json.gz": b"zipped", "profile/operators.txt": b"a table"}
+    for trial in made:
+        rows.upload(trial, {**profile, "log.txt": b"a line\n"})
+    rows.finish(made[2], "pruned", metrics={"val/roc_auc": 0.5})
+    rows.finish(made[1], metrics={"val/roc_auc": 0.7}, values=[0.7])
+    rows.finish(made[0], metrics={"val/roc_auc": 0.8}, values=[0.8])
+
+    run_until_idle(engine, target)
+
+    files = [[name for name, _ in run["files"]] for _, run in shown.of(study)["runs"]]
+    assert files == [["study.json"], ["log.txt"], ["log.txt", *sorted(profile)], ["log.txt"]]
+
+
 def test_files_may_be_linked_into_mlflows_folder(
     engine: Engine, rows: Any, shown: Any, target: Target, linking: Target
 ) -> None:

@@ -27,6 +27,11 @@ def test_with_several_folds_each_has_its_curve_and_the_results_make_one_of_their
     assert names.curve("loss", fold=0, step=0, rounds=1) == ("loss", 0)  # a loop that counts from 0
 
 
+def test_what_a_trial_uses_of_the_machine_stays_under_system_where_mlflow_looks_for_it() -> None:
+    assert names.curve("system/memory_mb", fold=0, step=3, rounds=1) == ("system/memory_mb", 3)
+    assert names.curve("system/memory_mb", fold=2, step=3, rounds=5) == ("system/fold_2/memory_mb", 3)
+
+
 def test_a_results_metric_does_not_touch_the_curve_of_that_name() -> None:
     assert names.final("val/roc_auc", external=False) == "best/val/roc_auc"
     assert names.final("accuracy", external=True) == "best/accuracy"

@@ -1,0 +1,108 @@
+"""The commands for seeing what happens, and for using what came out: `tuner logs`, `tuner predict`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuner import terminal
+
+TrialName = Annotated[
+    str, typer.Argument(help="The study's name or number, and the trial's number: digits/3.", metavar="STUDY/TRIAL")
+]
+
+
+def logs(
+    trial: TrialName,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the trial has ended.")] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt at it; left out: the last.")] = None,
+) -> None:
+    """Print what a trial prints, while it runs and afterwards."""
+    from tuner import follow as following
+
+    study, slash, number = trial.rpartition("/")
+    if not slash or not number.isdecimal():
+        raise typer.BadParameter(f"{trial!r}: write STUDY/TRIAL, for example digits/3")
+    with terminal.client() as client:
+        found = client.study(study)
+        if follow:
+            pieces = following.logs(client, found.id, int(number), attempt, say=_say)
+        else:
+            pieces = following.log(client, found.id, int(number), attempt)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+
+
+def predict(
+    study: Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict, CSV with a header.")],
+    output: Annotated[Path | None, typer.Option(help="A CSV file; left out: stdout.")] = None,
+) -> None:
+    """Predict the rows of a file with a study's best model: each class's probability and the likeliest class beside them."""
+    with terminal.client() as client:
+        found = client.study(study)
+        best = client.best(found.id)
+        url = client.url
+    with_model = [(trial.number, trial.model_uri) for trial in best if trial.model_uri is not None]
+    if not with_model:
+        why = "no trial is complete yet" if not best else "MLflow has no model of the best trial (yet)"
+        terminal.fail(f"{found.name}: {why}; `tuner studies` tells whether it runs, and whether MLflow is behind")
+    from tuner import predict as predicting
+
+    number, uri = with_model[0]
+    rows = predicting.read(file)
+    predicted = predicting.predict(predicting.load(uri, f"{url}/mlflow", _key()), rows)
+    if output is None:
+        predicted.to_csv(sys.stdout, index=False)
+        return
+    predicted.to_csv(output, index=False)
+    typer.echo(f"{len(predicted)} rows with predictions of trial {number} are in {output}")
+
+
+def export_tensorboard(study: str, folder: Path, *, as_json: bool) -> None:
+    """Writes a study for TensorBoard into a folder that is empty or not there."""
+    try:
+        from tuner import tensorboard_files
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("tensorboard"):
+            raise
+        terminal.fail("TensorBoard's files are written by its own package: pip install tensorboard")
+    if folder.exists() and any(folder.iterdir()):
+        terminal.fail(
+            f"{folder} is not empty, and TensorBoard would mix what is in it with the study: name a new folder"
+        )
+    with terminal.client() as client:
+        found = client.study(study)
+        trials = ((trial, client.reports(found.id, trial.number).items) for trial in client.trials(found.id))
+        count = tensorboard_files.write(folder, found, trials)
+    if as_json:
+        terminal.print_json({"study": found.name, "tensorboard": str(folder), "trials": count})
+    else:
+        typer.echo(f"{count} trials of {found.name} are in {folder}: tensorboard --logdir {shlex.quote(str(folder))}")
+
+
+def key_in_python() -> str:
+    """A Python expression that gives the key that this process uses, and does not show it."""
+    from tuner import keys
+
+    known = terminal.settings()
+    if known.key is not None:
+        return 'os.environ["TUNER_KEY"]'
+    file = keys.key_file(known.data, keys.Role.ADMIN).absolute()
+    return f"open({str(file)!r}).read().strip()"
+
+
+def _say(text: str) -> None:
+    typer.echo(f"tuner: {text}", err=True)
+
+
+def _key() -> str:
+    from tuner import keys
+
+    known = terminal.settings()
+    return known.key or keys.key_file(known.data, keys.Role.ADMIN).read_text().strip()
