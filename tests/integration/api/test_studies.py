@@ -214,7 +214,7 @@ SPACE = {"learning_rate": {"type": "float", "low": 0.1, "high": 0.2}}
         (with_(pruner={"name": "percentile", "percentile": 200}), "/pruner/percentile"),
         (with_(evaluation={"validation": 0.6, "test": 0.6}), "/evaluation"),
         (with_(evaluation={"folds": 0}), "/evaluation/folds"),
-        (with_(dataset="wine", evaluation={"folds": 45}), "/evaluation"),
+        (with_(dataset="wine", evaluation={"folds": 45}), "/evaluation/folds"),
         (with_(limits={"lease_s": 0}), "/limits/lease_s"),
         (with_(fixed={"epochs": "many"}), "/fixed/epochs"),
         (with_(notes="x" * 30_000), "/notes"),
