@@ -141,7 +141,10 @@ def uploaded(client: Client, dataset: str, said: dict[str, Any], *, quiet: bool)
         if said:
             raise typer.BadParameter(f"what is said of columns is for a file to upload, and {dataset} is none")
         return dataset
-    made = client.upload_dataset(name_of(file), data=file, **said)
+    from trainers.data.builtin import BUILTIN
+
+    name = name_of(file)
+    made = client.upload_dataset(f"my-{name}" if name in BUILTIN else name, data=file, **said)
     if not quiet:
         show_datasets.one(made)
     return f"{made.name}@{made.version}"

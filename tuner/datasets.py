@@ -98,11 +98,19 @@ def delete(engine: Engine, root: Path, name: str, version: int | None) -> None:
         shutil.rmtree(folder_of(root, row), ignore_errors=True)  # what is left of it, tidying removes
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether it is named as uploads are; what somebody else has put there stays."""
+    try:
+        return str(uuid.UUID(folder.name)) == folder.name and folder.is_dir()
+    except ValueError:
+        return False
+
+
 def remove_drafts(engine: Engine, root: Path, *, older_than_s: float) -> int:
     """Removes folders without a row: of uploads whose server was killed, and what a deletion has left."""
     young = time.time() - older_than_s
     # the folders first: one that is committed after this is young
-    old = [folder for folder in (root / "datasets").glob("*-*") if _changed_at(folder) < young]
+    old = [folder for folder in (root / "datasets").glob("*-*") if _is_ours(folder) and _changed_at(folder) < young]
     if not old:
         return 0
     with transaction(engine) as connection:

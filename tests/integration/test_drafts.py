@@ -46,11 +46,13 @@ def test_drafts_of_a_killed_server_are_removed_once_they_are_old(engine: Engine,
     for draft in (old, young, growing):
         draft.mkdir()
         (draft / "data.csv").write_text("half a fi")
-    for folder in (kept, old, growing):
+    foreign = store / "a-backup"
+    foreign.mkdir()
+    for folder in (kept, old, growing, foreign):
         age(folder)
     (growing / "data.csv").write_text("half a file, and more")
 
     assert tidy.run_once(engine, settings.artifacts).drafts == 1
 
-    assert set(store.iterdir()) == {kept, young, growing}
+    assert set(store.iterdir()) == {kept, young, growing, foreign}
     assert tidy.run_once(engine, tmp_path / "elsewhere").drafts == 0

@@ -6,6 +6,7 @@ of a whole training would be larger than its model.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.profiler import ProfilerActivity
 
 from tuner.worker import training
-from tuner.worker.messages import Done, Failed, Outcome, Run
+from tuner.worker.messages import Done, Outcome, Run
 
 FOLDER = "profile"
 EPOCHS = 2
@@ -43,8 +44,8 @@ def run_trial(run: Run, device: str, tell: training.Tell) -> Outcome:
     if isinstance(outcome, Done) and outcome.state == "complete":
         try:
             profile.write(Path(run.folder, FOLDER))
-        except Exception:
-            return Failed(reason="trainer-error", error=traceback.format_exc())
+        except Exception:  # the trial is complete all the same: looking at it must not fail it
+            sys.stderr.write(f"no profile: {traceback.format_exc()}")
     return outcome
 
 

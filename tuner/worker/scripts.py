@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tuner.client import Client, ClientError
-from tuner.loop import Reason, Study, Trial, TrialStopped
+from tuner.loop import Reason, Study, Trial, TrialStopped, patiently
 from tuner.worker import devices
 from tuner.worker.agent import new_scratch
 from tuner.worker.command import BadReportError, Command
@@ -215,7 +216,7 @@ class _Slot:
         """Metrics that the script itself logged to MLflow."""
         if run_id is None:
             return {}
-        points = self._client.mlflow_run(run_id)["data"].get("metrics", [])
+        points = patiently(partial(self._client.mlflow_run, run_id))["data"].get("metrics", [])
         return {point["key"]: float(point["value"]) for point in points if point["key"] in wanted}
 
     def _hand_in(self, trial: Trial, result: dict[str, float] | _Failure, command: Command) -> None:
@@ -233,7 +234,7 @@ class _Slot:
             self._say(f"trial {trial.number}: its log was not taken: {error}")
 
     def _tell(self, trial: Trial) -> None:
-        ended = self._client.trial(trial.study_id, trial.number)
+        ended = patiently(partial(self._client.trial, trial.study_id, trial.number))
         values = ", ".join(
             f"{name} {value:g}" for name, value in zip(trial.objectives, ended.values or [], strict=False)
         )

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import uuid
-from contextlib import suppress
+from concurrent.futures import wait
 from pathlib import Path
 
 import structlog
@@ -29,6 +29,7 @@ from tuner.worker.process import Child
 
 CLAIM_WAIT_S = 20.0
 RETRY_S = 1.0
+NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep a data set
 LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
 
@@ -130,16 +131,23 @@ class Slot:
         return self._follow(attempt, child, _Watch(attempt), outbox)
 
     def _fetch(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> str | None:
-        """The data set's folder; heartbeats keep the lease until it is here. None: the slot drains."""
+        """The data set's folder; heartbeats keep the lease until it is here.
+
+        None: the slot drains, or this machine cannot hold the data set, which another may: the trial is given back.
+        """
         fetching = self._cache.fetch(attempt)
         last_send_s = time.monotonic()
         try:
             while not self._draining.is_set():
-                with suppress(TimeoutError):
-                    return str(fetching.result(GATHER_S))
+                wait([fetching], GATHER_S)
+                if fetching.done():
+                    return str(fetching.result())
                 if time.monotonic() - last_send_s >= attempt.lease_s / 3:
                     last_send_s = time.monotonic()
                     self._send(attempt, child, outbox)
+        except OSError:
+            log.exception("the data set cannot be kept here", study=attempt.study, dataset=attempt.dataset)
+            self._draining.wait(NO_ROOM_PAUSE_S)
         finally:
             fetching.cancel()
         return None

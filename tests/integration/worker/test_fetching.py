@@ -20,6 +20,7 @@ from tuner import keys
 from tuner.client import Client
 from tuner.maintenance import reap
 from tuner.settings import Settings
+from tuner.wire import AttemptOut
 from tuner.worker import devices
 from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
@@ -122,3 +123,20 @@ def test_a_slot_that_drains_gives_back_what_it_waits_for(
     assert not running.thread.is_alive()
     trial = admin.trial(study_id, 0)
     assert (trial.state, [attempt.state for attempt in trial.attempts]) == ("waiting", ["released"])
+
+
+def test_a_machine_that_cannot_keep_a_data_set_gives_the_trial_back(
+    app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot], tmp_path: Path
+) -> None:
+    app.go_on.set()
+    (tmp_path / "cache").write_text("a file, where the folder should be made")
+
+    running = slot()
+    until(lambda: [each.state for each in _attempts(admin, study_id)] == ["released"], "it is given back")
+    running.drain()
+
+    assert admin.trial(study_id, 0).state == "waiting"
+
+
+def _attempts(admin: Client, study_id: int) -> list[AttemptOut]:
+    return [attempt for trial in admin.trials(study_id) for attempt in admin.trial(study_id, trial.number).attempts]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import uuid
 from pathlib import Path
 
 import pytest
 import torch
 
+from trainers.data.builtin import BUILTIN
+from tuner.wire import ClaimedAttempt
 from tuner.worker import profiling
+from tuner.worker.messages import Done, Run
 from tuner.worker.profiling import Profile
 
 
@@ -44,6 +48,41 @@ def test_a_long_epoch_is_not_looked_at_to_its_end(tmp_path: Path, monkeypatch: p
 
     assert 15 <= events(profile, tmp_path).count("aten::addmm") <= 20
     assert not torch.nn.modules.module._global_forward_pre_hooks
+
+
+def test_a_trial_whose_profile_cannot_be_written_is_complete_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / profiling.FOLDER).write_text("in the way of the folder")
+    attempt = ClaimedAttempt(
+        attempt_id=uuid.uuid4(),
+        study_id=1,
+        study="s",
+        trial=0,
+        params={},
+        fixed={"epochs": 2},
+        trainer="tabular-mlp@1",
+        dataset="iris",
+        dataset_digest=BUILTIN["iris"].digest,
+        task="classification",
+        objectives=[{"metric": "loss", "direction": "minimize"}],
+        validation=0.2,
+        test=0.2,
+        folds=1,
+        repeats=1,
+        split_seed=0,
+        seed=1,
+        lease_s=30,
+        trial_minutes=None,
+        no_progress_minutes=None,
+        profile=True,
+    )
+
+    outcome = profiling.run_trial(Run(attempt=attempt, folder=str(tmp_path)), "cpu", lambda *_: None)
+
+    assert isinstance(outcome, Done)
+    assert outcome.state == "complete"
+    assert "no profile: " in capsys.readouterr().err
 
 
 def test_a_training_that_ends_early_has_what_there_was(tmp_path: Path) -> None:
