@@ -55,6 +55,7 @@ class Slot:
         self._draining = threading.Event()
         self._child: Child | None = None
         self._is_training = False
+        self._has_room = True
         self.thread = threading.Thread(target=self._run, name=f"slot-{device.name}", daemon=True)
 
     def drain(self) -> None:
@@ -108,6 +109,9 @@ class Slot:
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
             self._hand_in(attempt, outcome, child, folder, outbox)
+            if not self._has_room:
+                self._draining.wait(NO_ROOM_PAUSE_S)  # for another machine to claim it
+                self._has_room = True
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
@@ -147,7 +151,7 @@ class Slot:
                     self._send(attempt, child, outbox)
         except OSError:
             log.exception("the data set cannot be kept here", study=attempt.study, dataset=attempt.dataset)
-            self._draining.wait(NO_ROOM_PAUSE_S)
+            self._has_room = False
         finally:
             fetching.cancel()
         return None
