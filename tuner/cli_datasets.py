@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner import terminal
+from tuner.terminal import AsJson
 
 if TYPE_CHECKING:
     from tuner.client import Client
@@ -17,7 +18,6 @@ app = typer.Typer(help="Data sets of your own.", no_args_is_help=True)
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Target = Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")]
 Task = Annotated[str | None, typer.Option(help="classification or regression; left out: inferred from the target.")]
 Encoding = Annotated[str | None, typer.Option(help="Of a text file, for example latin-1; left out: utf-8.")]

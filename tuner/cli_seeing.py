@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tuner import terminal
+from tuner.terminal import StudyName
 
 TrialName = Annotated[
     str, typer.Argument(help="The study's name or number, and the trial's number: digits/3.", metavar="STUDY/TRIAL")
@@ -39,7 +40,7 @@ def logs(
 
 
 def predict(
-    study: Annotated[str, typer.Argument(help="The study's name or number.", metavar="STUDY")],
+    study: StudyName,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict, CSV with a header.")],
     output: Annotated[Path | None, typer.Option(help="A CSV file; left out: stdout.")] = None,
 ) -> None:
