@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,25 +18,13 @@ from trainers import catalog
 from trainers.data import split
 from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
+from tuner import points, search_rules
 from tuner.datasets import Found
 from tuner.domain.errors import FieldError, InvalidError
-from tuner.domain.search import Nsga3Spec, PatientSpec
-from tuner.domain.space import (
-    CategoricalParameter,
-    IntParameter,
-    Parameter,
-    Scalar,
-    SearchSpace,
-    condition_order,
-    exists,
-)
+from tuner.domain.space import CategoricalParameter, Parameter, Scalar, SearchSpace
 from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
-from tuner.sampling.distributions import MAX_CELLS
 
 DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
-EXHAUSTIVE = ("grid", "brute")
-MAX_REFERENCE_POINTS = 5_000  # of NSGA-III, which compares each trial with all of them
-MAX_GP_VALUES = 100_000  # of an integer parameter, all of which gp holds in memory
 
 _space = TypeAdapter[dict[str, Parameter]](SearchSpace)
 
@@ -92,8 +80,8 @@ def _resolve_external(spec: StudySpec) -> Resolved:
             errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))
     if errors:
         raise InvalidError(errors)
-    completed = _with_enqueue(_with_seed(spec), {})
-    _check_search(completed)
+    completed = points.with_enqueue(_with_seed(spec), {})
+    search_rules.check_search(completed)
     return Resolved(spec=completed, facts={"task": None, "dataset": None}, trainer=EXTERNAL)
 
 
@@ -114,9 +102,9 @@ def _resolve_trained(spec: StudySpec, found: Found) -> Resolved:
     _check_hyperparameters(spec, trainer, dataset)
     defaults = {hyper.name: hyper.default for hyper in catalog.hyperparameters(trainer)}
     spec = _with_epochs(spec, defaults)
-    spec = _with_enqueue(_with_seed(spec), defaults)
+    spec = points.with_enqueue(_with_seed(spec), defaults)
     _check_metrics(spec, dataset)
-    _check_search(spec)
+    search_rules.check_search(spec)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
@@ -218,7 +206,7 @@ def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: D
 def _with_epochs(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
     """Epochs said out loud: the pruner's resource is `fixed.epochs`."""
     if "epochs" in (spec.search_space or {}):
-        if _needs_last_step(spec):
+        if search_rules.needs_last_step(spec):
             detail = f"{spec.pruner.name} needs the same number of epochs for every trial: move epochs to fixed"
             raise InvalidError([FieldError("/search_space/epochs", detail)])
         return spec
@@ -269,124 +257,8 @@ def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:
     return True
 
 
-# ---- the same for both -----------------------------------------------------------------------------------------------
-
-
 def _with_seed(spec: StudySpec) -> StudySpec:
     if spec.sampler.seed is not None:
         return spec
     drawn = spec.sampler.model_copy(update={"seed": secrets.randbelow(2**32)})
     return spec.model_copy(update={"sampler": drawn})
-
-
-def _with_enqueue(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
-    """The trainer's defaults go first, unless the user says what does; a grid visits its own cells only."""
-    if spec.enqueue is not None:
-        return spec
-    point = {} if spec.sampler.name in EXHAUSTIVE else _default_point(spec.search_space or {}, defaults)
-    return spec.model_copy(update={"enqueue": [point] if point else []})
-
-
-def _default_point(space: dict[str, Parameter], defaults: dict[str, Scalar]) -> dict[str, Scalar]:
-    point: dict[str, Scalar] = {}
-    for name in condition_order(space):
-        value = defaults.get(name)
-        if name in defaults and exists(space[name], point) and space[name].contains(value):
-            point[name] = value
-    return point
-
-
-def check_points(spec: StudySpec, points: list[dict[str, Scalar]], pointer: Literal["/enqueue", "/points"]) -> None:
-    """Whether points may be tried in this study.
-
-    Raises:
-        InvalidError: a name or value is not in the search space.
-    """
-    space = spec.search_space or {}
-    errors: list[FieldError] = []
-    for i, point in enumerate(points):
-        for name, value in point.items():
-            if name not in space:
-                known = ", ".join(space)
-                errors.append(FieldError(f"{pointer}/{i}/{name}", f"not in the search space, which has {known}"))
-            elif not space[name].contains(value):
-                errors.append(FieldError(f"{pointer}/{i}/{name}", f"{value!r} is not a value that {name} can have"))
-        errors += [
-            FieldError(f"{pointer}/{i}/{name}", f"{name} does not exist at this point: see its `when`")
-            for name in point
-            if name in space and space[name].when and not _may_exist(space, name, point)
-        ]
-    if errors:
-        raise InvalidError(errors)
-
-
-def _may_exist(space: dict[str, Parameter], name: str, point: dict[str, Scalar]) -> bool:
-    """Whether the conditions hold as far as the point says; a parent left out is sampled and may still fit."""
-    return all(parent not in point or point[parent] in values for parent, values in (space[name].when or {}).items())
-
-
-def _check_search(spec: StudySpec) -> None:
-    """Whether sampler, pruner, objectives, budget and points go together."""
-    check_points(spec, spec.enqueue or [], "/enqueue")
-    errors: list[FieldError] = []
-    several = len(spec.objectives or []) > 1
-    if several and spec.pruner.name != "none":
-        errors.append(FieldError("/pruner/name", "with several objectives nothing can be pruned: use none"))
-    if several and spec.sampler.name == "cmaes":
-        errors.append(FieldError("/sampler/name", "cmaes knows one objective: use nsga2, tpe or gp"))
-    if several and spec.budget.target is not None:
-        errors.append(FieldError("/budget/target", "with several objectives there is no one target: leave it out"))
-    if several and spec.budget.no_improvement is not None:
-        detail = "with several objectives there is no one best: leave it out"
-        errors.append(FieldError("/budget/no_improvement", detail))
-    epochs = spec.fixed.get("epochs")
-    if spec.is_external and _needs_last_step(spec) and (type(epochs) is not int or epochs < 1):
-        detail = f"{spec.pruner.name} needs to know the last step: give fixed.epochs, a number from 1"
-        errors.append(FieldError("/fixed/epochs", detail))
-    if spec.budget.trials is not None and len(spec.enqueue or []) > spec.budget.trials:
-        detail = f"{len(spec.enqueue or [])} points are more than budget.trials, {spec.budget.trials}: raise it"
-        errors.append(FieldError("/enqueue", detail))
-    errors += _size_errors(spec)
-    errors += _grid_errors(spec) if spec.sampler.name in EXHAUSTIVE else []
-    if errors:
-        raise InvalidError(errors)
-
-
-def _needs_last_step(spec: StudySpec) -> bool:
-    """Whether the pruner, or the one that it wraps, shares out a known number of steps."""
-    inner = spec.pruner.wrapped if isinstance(spec.pruner, PatientSpec) else spec.pruner
-    return inner.name in {"halving", "hyperband"}
-
-
-def _size_errors(spec: StudySpec) -> list[FieldError]:
-    """Options with which a sampler would need more memory than there is."""
-    errors: list[FieldError] = []
-    if isinstance(spec.sampler, Nsga3Spec):
-        several, parts = len(spec.objectives or []), spec.sampler.dividing_parameter
-        points = math.comb(several + parts - 1, parts)
-        if points > MAX_REFERENCE_POINTS:
-            detail = f"that makes {points} reference points for {several} objectives: choose a smaller one"
-            errors.append(FieldError("/sampler/dividing_parameter", detail))
-    if spec.sampler.name == "gp":
-        detail = f"gp looks at each of at most {MAX_GP_VALUES} integers: give it a step, or make it a float"
-        errors += [
-            FieldError(f"/search_space/{name}", detail)
-            for name, parameter in (spec.search_space or {}).items()
-            if isinstance(parameter, IntParameter) and parameter.n_cells() > MAX_GP_VALUES
-        ]
-    return errors
-
-
-def _grid_errors(spec: StudySpec) -> list[FieldError]:
-    errors: list[FieldError] = []
-    cells = 1
-    for name, parameter in (spec.search_space or {}).items():
-        count = parameter.n_cells()
-        if count is None or getattr(parameter, "log", False):
-            detail = f"{spec.sampler.name} needs finitely many values of {name}: give it step or choices"
-            errors.append(FieldError(f"/search_space/{name}", detail))
-        else:
-            cells *= count
-    if cells > MAX_CELLS:
-        errors.append(FieldError("/search_space", f"{cells} cells are more than {MAX_CELLS}: make the steps larger"))
-    return errors

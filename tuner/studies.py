@@ -18,7 +18,8 @@ from tuner.domain.space import Scalar
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import ENDED, StudyEnd, StudyState
 from tuner.endings import cancel_live, cancel_waiting
-from tuner.resolve import Resolved, check_points, resolve
+from tuner.points import check_points
+from tuner.resolve import Resolved, resolve
 from tuner.store import attempts, notify, studies, trials, workers
 from tuner.store.database import transaction
 from tuner.wire import HistoryTrialBody, ResolvedStudy
