@@ -2,7 +2,7 @@
 
 Owns two transactions: the claim (study locked, trial and attempt inserted, counted) and the ask (sampler, parameters
 written in one statement). A process that dies between them leaves a waiting trial with a live attempt; the same request
-asks again, or the lease expires.
+asks again, or the lease expires. A sampler that looks at no other trial is asked within the claim, which then is all.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def claim(
         with transaction(engine) as connection:
             study = queue.next_study(connection, claimant, is_another=bool(held))
             if study is not None:
-                one = _hold(connection, study, claimant, is_another=bool(held))
+                one = _hold(connection, study, claimant, is_another=bool(held), samples=True)
                 if one is not None:  # otherwise the same request was given one while we waited for the lock
                     held.append(one)
                 continue
@@ -155,7 +155,13 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
 
 
 def _hold(
-    connection: Connection, study: Any, claimant: queue.Claimant, *, is_another: bool, trial_id: int | None = None
+    connection: Connection,
+    study: Any,
+    claimant: queue.Claimant,
+    *,
+    is_another: bool,
+    samples: bool = False,
+    trial_id: int | None = None,
 ) -> Held | None:
     """Takes a waiting trial (this one, where one is named), or makes the next one; the study is locked and has work."""
     spec = specs.of(study)
@@ -168,12 +174,26 @@ def _hold(
         claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours, is_another=is_another
     )
     if waiting is None:
-        made = queue.hold_next(connection, study, terms)
-        return None if made is None else Held(*made, study.n_created, study, {}, is_running=False)
+        sampled = _at_once(connection, study) if samples else None
+        made = queue.hold_next(connection, study, terms, sampled)
+        params = {} if sampled is None else dict(sampled.params)
+        return None if made is None else Held(*made, study.n_created, study, params, is_running=sampled is not None)
     attempt_id = queue.hold_waiting(connection, study, waiting.id, terms)
     if attempt_id is None:
         return None
     return Held(attempt_id, waiting.id, waiting.number, study, json.loads(waiting.params), is_running=False)
+
+
+def _at_once(connection: Connection, study: Any) -> queue.Sampled | None:
+    """What the next trial starts with, where its sampler is quick; one that raises is asked again, where that fails it."""
+    try:
+        asked = ask.at_once(connection, study.id, study.n_created)
+    except TRANSIENT:
+        raise
+    except Exception:
+        log.exception("the sampler failed within the claim", study=study.id, trial=study.n_created)
+        return None
+    return None if asked is None else queue.Sampled(asked.params, asked.distributions, asked.system_attrs)
 
 
 def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial, create_trial
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, Engine
 
 from tuner.domain.errors import NotFoundError
@@ -23,6 +24,7 @@ from tuner.sampling.snapshot import Snapshot, SnapshotStudy
 from tuner.store import database, history
 from tuner.store.history import HistoryRow
 
+_UNBORN_ID = -1
 KEPT_GENERATIONS = 3  # NSGA looks at the parents of its present generation, and for those at the one before
 
 
@@ -58,6 +60,31 @@ def ask(connection: Connection, study_id: int, trial_id: int) -> Asked:
     history.allow_idle(connection)
     url = connection.engine.url.render_as_string(hide_password=False)
     return process.call(_ask_elsewhere, url, study_id, trial_id)
+
+
+def at_once(connection: Connection, study_id: int, trial_number: int) -> Asked | None:
+    """Parameters for a trial that has no row yet, from a sampler that looks at no other trial; None: `ask` for them.
+
+    They are those that `ask` would give.
+    """
+    study = plan.of(connection, study_id)
+    spec = study.spec.sampler
+    if spec.name != "random":
+        return None
+    view = Snapshot(study, _unborn(trial_number), read_history=_unread, read_study_attrs=_unread)
+    sampler = samplers.build(spec, study_seed=spec.seed or 0, trial_number=trial_number, space=study.space)
+    params = _sample(study, SnapshotStudy(view, sampler), _UNBORN_ID)
+    return Asked(params, {name: study.space.as_json[name] for name in params}, view.trial_attrs, exhausted=False)
+
+
+def _unborn(number: int) -> FrozenTrial:
+    trial = create_trial(state=OptunaState.RUNNING)
+    trial.number, trial._trial_id = number, _UNBORN_ID  # noqa: SLF001 - it has no other way in
+    return trial
+
+
+def _unread() -> NoReturn:
+    raise AssertionError("a sampler that looks at no other trial has looked")
 
 
 def _ask_elsewhere(url: str, study_id: int, trial_id: int) -> Asked:

@@ -5,7 +5,9 @@ Owns the statements that every claim of every worker goes through, hence written
 
 from __future__ import annotations
 
+import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,8 +79,10 @@ _HOLD_NEXT = Prepared(
     "claim_hold_next",
     f"""
     with trial as (
-        insert into tuner.trials (study_id, number, state)
-        select :study_id, :number, 'waiting' where :is_another or not ({_BEFORE}) returning id
+        insert into tuner.trials (study_id, number, state, params, distributions, system_attrs, started_at)
+        select :study_id, :number, case when :is_sampled then 'running' else 'waiting' end,
+               :params, :distributions, :system_attrs, case when :is_sampled then now() end
+        where :is_another or not ({_BEFORE}) returning id
     ), attempt as (
         insert into tuner.attempts (id, trial_id, number, state, worker_id, request_id, lease_s, lease_until)
         select :attempt_id, id, 1, 'running', :worker_id, :request_id, :lease_s,
@@ -95,6 +99,10 @@ _HOLD_NEXT = Prepared(
     """,  # noqa: S608 - a constant of ours
     study_id="bigint",
     number="integer",
+    is_sampled="boolean",
+    params="text",
+    distributions="text",
+    system_attrs="text",
     attempt_id="uuid",
     worker_id="text",
     request_id="text",
@@ -155,6 +163,15 @@ class Terms:
     is_another: bool
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """What a sampler gave: values and Optuna's JSON of the distributions by parameter, and attributes of the trial."""
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+
+
 def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
     """The study to serve next, locked: by priority, and then by fewest live trials.
 
@@ -179,13 +196,29 @@ def why_none(connection: Connection, claimant: Claimant) -> Row[Any]:
     return _WHY_NONE.run(connection, asdict(claimant)).one()
 
 
-def hold_next(connection: Connection, study: Row[Any], terms: Terms) -> tuple[uuid.UUID, int] | None:
+def hold_next(
+    connection: Connection, study: Row[Any], terms: Terms, sampled: Sampled | None = None
+) -> tuple[uuid.UUID, int] | None:
     """Makes the study's next trial with its first attempt, counted; the study is locked.
 
     Gives the ids of attempt and trial, or None where the same request was given one while this one waited for the lock.
+
+    Args:
+        connection: of the claim's transaction.
+        study: its row.
+        terms: of the attempt.
+        sampled: what the trial starts with; None: it waits for its parameters.
     """
     attempt_id = uuid.uuid4()
-    values = {"study_id": study.id, "number": study.n_created, "attempt_id": attempt_id, **asdict(terms)}
+    given = asdict(sampled or Sampled({}, {}, {}))
+    values = {
+        "study_id": study.id,
+        "number": study.n_created,
+        "attempt_id": attempt_id,
+        "is_sampled": sampled is not None,
+        **{name: json.dumps(value) for name, value in given.items()},
+        **asdict(terms),
+    }
     made = _HOLD_NEXT.run(connection, values).one_or_none()
     return None if made is None else (attempt_id, int(made.id))
 

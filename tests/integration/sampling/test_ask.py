@@ -291,3 +291,20 @@ def test_a_sampler_leaves_the_trial_row_to_the_caller(engine: Engine) -> None:
     assert (row.state, row.params, row.system_attrs) == ("waiting", "{}", "{}")
     assert asked.system_attrs == {"NSGAIISampler:generation": 0}
     assert not math.isnan(asked.params["x"])
+
+
+def test_random_draws_within_the_claim_what_it_draws_afterwards(engine: Engine) -> None:
+    sampler = {"name": "random", "seed": 3}
+    study_id = rows.study(engine, CONDITIONAL, sampler)
+    for number in range(8):
+        with transaction(engine) as connection:
+            at_once = ask.at_once(connection, study_id, number)
+        _trial_id, asked = rows.start(engine, study_id)
+        assert at_once == asked
+
+
+def test_a_sampler_that_learns_is_not_asked_within_the_claim(engine: Engine) -> None:
+    for name in FAST[1:]:
+        study_id = rows.study(engine, FINITE, {"name": name, "seed": 3})
+        with transaction(engine) as connection:
+            assert ask.at_once(connection, study_id, 0) is None
