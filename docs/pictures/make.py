@@ -5,6 +5,7 @@ Run as `make pictures`. Needs Chromium, and the test extra for Playwright.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -69,11 +70,9 @@ def in_terminal(service: up.Service, words: tuple[str, ...]) -> str:
     process = subprocess.Popen(command, stdin=writing, stdout=writing, stderr=writing, env=environment)
     os.close(writing)
     printed = b""
-    try:
+    with contextlib.suppress(OSError):  # Linux ends a terminal so when its last process has gone
         while chunk := os.read(reading, 65_536):
             printed += chunk
-    except OSError:
-        pass  # Linux ends a terminal so when its last process has gone
     os.close(reading)
     assert process.wait() == 0
     return printed.decode()

@@ -106,10 +106,9 @@ class _Slot:
 
     def serve(self, holder: str) -> None:
         try:
-            for trial in self._study.trials(holder):
-                self._serve_one(trial)
-        except _InterruptedError:
-            pass
+            with contextlib.suppress(_InterruptedError):  # what ran was given back on the way here
+                for trial in self._study.trials(holder):
+                    self._serve_one(trial)
         except Exception as error:
             self.error = error
             self._stop.set()
