@@ -15,7 +15,7 @@ demo: $(VENV)/.installed  ## everything on this machine: one study from start to
 	@$(BIN)/tuner demo examples/digits.yaml
 
 test: $(VENV)/.installed-test  ## all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/.installed-test  ## format, lint, types, import contracts, migrations against tables
 	$(BIN)/ruff format --check .
@@ -62,7 +62,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "tuner needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make demo PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { echo "no venv module: install it (Debian: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
-	@echo "Installing into $(VENV) what pyproject.toml names, in the versions of constraints.txt: about 130 packages from the"
+	@echo "Installing into $(VENV) what pyproject.toml names, in the versions of constraints.txt: about 120 packages from the"
 	@echo "package index that pip uses. To download: about 350 MB, and PyTorch: 200 MB for the CPU build, or about 3 GB with CUDA."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Request
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import BellDep, EngineDep, SettingsDep
+from api.deps import Bell, BellDep, EngineDep, SettingsDep
+from api.metrics import MetricsDep
 from tuner import attempts, claims, uploads
 from tuner.wire import (
     ArtifactList,
@@ -23,13 +26,23 @@ from tuner.wire import (
 
 router = APIRouter(tags=["workers"])
 
+log = structlog.get_logger()
+
 
 @router.post("/claims", summary="Claim trials to run")
-async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: BellDep) -> Claims:
+async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: BellDep, metrics: MetricsDep) -> Claims:
     """Answers at once if there is work, and otherwise waits up to `wait_s` seconds for some.
 
     The waiting holds no thread and no connection.
     """
+    answer = await _claim(body, request, engine, bell)
+    metrics.claims.labels("trials" if answer.attempts else "none").inc()
+    for given in answer.attempts:
+        _log("trial claimed", given.attempt_id, study=given.study_id, trial=given.trial, worker=body.worker_id)
+    return answer
+
+
+async def _claim(body: ClaimBody, request: Request, engine: Engine, bell: Bell) -> Claims:
     deadline = asyncio.get_running_loop().time() + body.wait_s
     while True:
         rung = bell.next
@@ -54,9 +67,10 @@ async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: Bell
 
 
 @router.post("/attempts/{attempt_id}/reports", summary="Report metrics, or send a heartbeat")
-def report(attempt_id: UUID, body: ReportsBody, engine: EngineDep) -> Decision:
+def report(attempt_id: UUID, body: ReportsBody, engine: EngineDep, metrics: MetricsDep) -> Decision:
     """Renews the lease and says whether to go on."""
-    return attempts.report(engine, attempt_id, body.reports, body.log)
+    with metrics.report_s.time():
+        return attempts.report(engine, attempt_id, body.reports, body.log)
 
 
 @router.post(
@@ -81,16 +95,25 @@ async def upload(attempt_id: UUID, request: Request, engine: EngineDep, settings
 @router.post("/attempts/{attempt_id}/complete", summary="Hand in a trial's result")
 def complete(attempt_id: UUID, body: CompleteBody, engine: EngineDep) -> TrialEnded:
     """Accepted once; the same result from the same attempt again is answered alike."""
-    return attempts.complete(engine, attempt_id, body)
+    return _ended("result accepted", attempt_id, attempts.complete(engine, attempt_id, body))
 
 
 @router.post("/attempts/{attempt_id}/fail", summary="Tell that an attempt failed")
 def fail(attempt_id: UUID, body: FailBody, engine: EngineDep) -> TrialEnded:
     """The trial is tried again if the kind of failure allows it, and fails otherwise."""
-    return attempts.fail(engine, attempt_id, body)
+    return _ended("attempt failed", attempt_id, attempts.fail(engine, attempt_id, body), reason=body.reason)
 
 
 @router.post("/attempts/{attempt_id}/release", summary="Give a trial back unfinished")
 def release(attempt_id: UUID, engine: EngineDep) -> TrialEnded:
     """It goes on elsewhere, and uses up no attempt."""
-    return attempts.release(engine, attempt_id)
+    return _ended("attempt given back", attempt_id, attempts.release(engine, attempt_id))
+
+
+def _ended(event: str, attempt_id: UUID, ended: TrialEnded, **more: str) -> TrialEnded:
+    _log(event, attempt_id, study=ended.study_id, trial=ended.trial, state=ended.state, **more)
+    return ended
+
+
+def _log(event: str, attempt_id: UUID, **about: str | int) -> None:
+    log.info(event, attempt=str(attempt_id), **about)

@@ -203,7 +203,9 @@ def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
         error = f"worker {study.worker_id} was not heard of for {study.lease_s:g} s"
         _end(connection, study, AttemptState.LOST, TrialEnd.LOST, error)
     notify.work(engine)
-    log.warning("lease expired", attempt=str(attempt_id), study=study.id, trial=study.trial_number)
+    log.warning(
+        "lease expired", attempt=str(attempt_id), study=study.id, trial=study.trial_number, worker=study.worker_id
+    )
     return True
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from trainers import catalog
+from tuner import logs
 from tuner.client import Client, ClientError
 from tuner.wire import WorkerBody
 from tuner.worker import devices
@@ -44,6 +45,7 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     worker_id = f"{socket.gethostname()[:60]}-{uuid.uuid4().hex[:8]}"
+    logs.configure("worker", worker=worker_id)
     found = devices.find(slots)
     trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.trainers().values()]
     for unusable, reason in catalog.broken().items():
