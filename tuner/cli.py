@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tuner import cli_datasets, cli_seeing
+from tuner import cli_datasets, cli_lifecycle, cli_seeing
 from tuner.terminal import client as _client
 from tuner.terminal import fail as _fail
 from tuner.terminal import print_json as _print_json
@@ -343,15 +343,7 @@ def importances(study: StudyName, as_json: AsJson = False) -> None:
 app.command("predict")(cli_seeing.predict)
 
 
-@app.command()
-def cancel(study: StudyName, as_json: AsJson = False) -> None:
-    """Cancel a study; its running trials stop within one epoch."""
-    with _client() as client:
-        ended = client.cancel(client.study(study).id)
-    if as_json:
-        _print_json(ended.model_dump(mode="json"))
-    else:
-        typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
+cli_lifecycle.register(app)
 
 
 @app.command()
