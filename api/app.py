@@ -14,7 +14,20 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from sqlalchemy import Engine
 
-from api import attempts, catalog, datasets, errors, health, metrics, mounts, optuna_storage, studies, trials, workers
+from api import (
+    attempts,
+    catalog,
+    datasets,
+    errors,
+    health,
+    lifecycle,
+    metrics,
+    mounts,
+    optuna_storage,
+    studies,
+    trials,
+    workers,
+)
 from api.deps import Bell
 from api.gate import Gate
 from tuner.keys import KeyRing
@@ -73,7 +86,7 @@ def rest_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.bell = bell
     app.state.metrics = metrics.Metrics(engine)
     errors.install(app)
-    for resource in (studies, trials, attempts, datasets, workers, catalog, optuna_storage):
+    for resource in (studies, lifecycle, trials, attempts, datasets, workers, catalog, optuna_storage):
         app.include_router(resource.router, prefix=REST)
     app.include_router(health.router)
     app.include_router(metrics.router)

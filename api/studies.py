@@ -1,4 +1,4 @@
-"""`/studies`: submit, list, look, enqueue, cancel, delete."""
+"""`/studies`: submit, list, look, enqueue, delete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x20-\x7e]+$",
-        description="Chosen by you; sent again with the same body it gives the same study.",
+        description="Chosen by you; sent again with the same body it does nothing further, and gives the same answer.",
     ),
 ]
 
@@ -101,14 +101,6 @@ def get(study_id: StudyId, connection: ConnectionDep) -> StudyOut:
 def delete(study_id: StudyId, engine: EngineDep) -> None:
     """Its trials go with it, and its MLflow experiment and artifacts soon after."""
     studies.delete(engine, study_id)
-
-
-@router.post("/{study_id}/cancel", summary="Cancel a study")
-def cancel(study_id: StudyId, engine: EngineDep) -> StudyOut:
-    """Running trials are cancelled at once; their workers stop within one epoch."""
-    studies.cancel(engine, study_id)
-    with transaction(engine) as connection:
-        return views.study(connection, study_id)
 
 
 @router.post("/{study_id}/points", status_code=201, summary="Enqueue points to try next")

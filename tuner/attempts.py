@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, func
 from tuner import specs
 from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
 from tuner.domain.spec import StudySpec, metric_key
-from tuner.domain.states import RETRIED, AttemptState, TrialEnd, TrialState
+from tuner.domain.states import RETRIED, AttemptState, StudyState, TrialEnd, TrialState
 from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, logs, notify, studies, trials
@@ -37,6 +37,8 @@ def report(
 ) -> Decision:
     """Stores reports and log, renews the lease, and says whether to go on; with neither it is a heartbeat.
 
+    In a paused study the word is `pause`: the attempt lives on until its worker gives it back.
+
     Raises:
         StaleAttemptError: the attempt is live no more; nothing is stored.
     """
@@ -45,13 +47,14 @@ def report(
         if attempt is None:
             raise _stale(attempt_id)
         stored = None if printed is None else logs.add(connection, attempt_id, printed.position, printed.text)
-        go_on = Decision(decision="continue", lease_s=attempt.lease_s, log_bytes=stored)
+        is_paused = attempt.study_state == StudyState.PAUSED
+        go_on = Decision(decision="pause" if is_paused else "continue", lease_s=attempt.lease_s, log_bytes=stored)
         if not sent:
             return go_on
         spec = specs.of(studies.get(connection, attempt.study_id))
         rows = [_row(spec, attempt_id, attempt.trial_id, each) for each in sent]
         attempts.add_reports(connection, rows)
-    if not any(row["pruner_step"] is not None for row in rows) or spec.pruner.name == "none":
+    if is_paused or spec.pruner.name == "none" or not any(row["pruner_step"] is not None for row in rows):
         return go_on
     return go_on.model_copy(update={"decision": "prune"}) if _is_pruned(engine, attempt) else go_on
 
@@ -186,7 +189,7 @@ def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
 
 
 def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
-    """Gives a trial back unfinished, without using up an attempt: the worker is going away.
+    """Gives a trial back unfinished, without using up an attempt: the worker is going away, or the study is paused.
 
     Raises:
         StaleAttemptError: the attempt is live no more.

@@ -171,7 +171,7 @@ def _hold(
     elif has_waiting(study):
         waiting = trials.first_free(connection, study.id)
     terms = queue.Terms(
-        claimant.worker_id, claimant.request_id, spec.limits.lease_s, spec.budget.hours, is_another=is_another
+        claimant.worker_id, claimant.request_id, spec.limits.lease_s, study.budget_hours, is_another=is_another
     )
     if waiting is None:
         sampled = _at_once(connection, study) if samples else None
@@ -260,7 +260,7 @@ def _close_numbers(connection: Connection, held: Held) -> None:
     The study goes on until every point has its result, also those that are lost and tried again.
     """
     study = studies.lock(connection, held.study.id)
-    studies.change(connection, study.id, budget_trials=study.n_created)
+    studies.change(connection, study.id, budget_trials=study.n_created, is_exhausted=True)
 
 
 def _give_up(connection: Connection, held: Held) -> None:

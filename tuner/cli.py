@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import typer
 
-from tuner import cli_datasets, cli_seeing, cli_service, cli_studies, cli_transfer, terminal
+from tuner import cli_datasets, cli_lifecycle, cli_seeing, cli_service, cli_studies, cli_transfer, terminal
 
 app = typer.Typer(
     name="tuner",
@@ -45,10 +45,15 @@ for command in (
     cli_studies.best,
     cli_studies.importances,
     cli_seeing.predict,
-    cli_studies.cancel,
+    cli_lifecycle.pause,
+    cli_lifecycle.resume,
+    cli_lifecycle.cancel,
+    cli_lifecycle.extend,
+    cli_lifecycle.retry,
     cli_studies.delete,
 ):
     app.command()(command)
+app.command("set")(cli_lifecycle.change)
 app.command("export")(cli_transfer.export_)
 app.command("import")(cli_transfer.import_)
 app.command("datasets")(cli_datasets.listed)

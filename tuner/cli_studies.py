@@ -1,4 +1,4 @@
-"""The commands about studies: submit, watch, list, look into, cancel, delete; and the workers that run them."""
+"""The commands about studies: submit, watch, list, look into, delete; and the workers that run them."""
 
 from __future__ import annotations
 
@@ -148,16 +148,6 @@ def importances(study: StudyName, as_json: AsJson = False) -> None:
         terminal.print_json(shares)
     else:
         show.importances(shares)
-
-
-def cancel(study: StudyName, as_json: AsJson = False) -> None:
-    """Cancel a study; its running trials stop within one epoch."""
-    with terminal.client() as client:
-        ended = client.cancel(client.study(study).id)
-    if as_json:
-        terminal.print_json(ended.model_dump(mode="json"))
-    else:
-        typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
 
 
 def delete(study: StudyName) -> None:

@@ -49,6 +49,7 @@ from tuner.wire import (
     WorkerList,
 )
 from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
+from tuner.wire_lifecycle import Retried
 
 if TYPE_CHECKING:
     from tuner.loop import Study
@@ -121,8 +122,7 @@ class Client:
 
     def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._study("POST", "/studies", json=spec, headers=headers)
+        return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key))
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
         return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
@@ -152,8 +152,37 @@ class Client:
 
         return self._call(method, path, Study, **request).with_client(self)
 
+    def pause(self, study_id: int) -> StudyOut:
+        """Nothing new starts; running trials are given back within seconds, or with their next report."""
+        return self._call("POST", f"/studies/{study_id}/pause", StudyOut)
+
+    def resume(self, study_id: int) -> StudyOut:
+        return self._call("POST", f"/studies/{study_id}/resume", StudyOut)
+
     def cancel(self, study_id: int) -> StudyOut:
+        """Ends a study for good; its running trials stop within one epoch, or after 10 s."""
         return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
+
+    def extend(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        hours: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> StudyOut:
+        """Adds to a study's budget, once, also where the request is repeated; one that has ended goes on."""
+        body = {name: more for name, more in (("trials", trials), ("hours", hours)) if more is not None}
+        return self._call("POST", f"/studies/{study_id}/extend", StudyOut, json=body, headers=_key(idempotency_key))
+
+    def retry(self, study_id: int, trials: list[int] | None = None, *, idempotency_key: str | None = None) -> Retried:
+        """Tries failed trials again, each as a new one; None: all that were not tried again yet."""
+        path, body = f"/studies/{study_id}/retry", {} if trials is None else {"trials": trials}
+        return self._call("POST", path, Retried, json=body, headers=_key(idempotency_key))
+
+    def change(self, study_id: int, **changes: int | None) -> StudyOut:
+        """Changes what is given of `priority` and `max_parallel`; a `max_parallel` of None takes the limit away."""
+        return self._call("PATCH", f"/studies/{study_id}", StudyOut, json=changes)
 
     def delete(self, study_id: int) -> None:
         self._send("DELETE", f"/studies/{study_id}")
@@ -372,6 +401,11 @@ def _opened(file: Path | None, parts: dict[str, Path]) -> Iterator[dict[str, Any
 def _dataset_path(name: str, version: int | None) -> str:
     path = f"/datasets/{quote(name, safe='')}"
     return path if version is None else f"{path}/versions/{version}"
+
+
+def _key(chosen: str | None) -> dict[str, str]:
+    """The header that lets a request be repeated: one key for all its tries."""
+    return {"Idempotency-Key": chosen or uuid.uuid4().hex}
 
 
 def _given(**params: str | None) -> dict[str, str]:

@@ -28,15 +28,17 @@ def settle(connection: Connection, study: Any, spec: StudySpec, *, exhausted: bo
     """
     if study.state in ENDED:
         return
-    reason = StudyEnd(study.end_reason) if study.end_reason is not None else _reason(study, spec, exhausted=exhausted)
-    if reason is None:
+    why = (
+        StudyEnd(study.end_reason) if study.end_reason is not None else reason_to_end(study, spec, exhausted=exhausted)
+    )
+    if why is None:
         return
     if study.end_reason is None:
-        studies.close(connection, study.id, reason)
+        studies.close(connection, study.id, why)
     if has_waiting(study):
         cancel_waiting(connection, study.id)
     if study.n_live == 0:
-        studies.end(connection, study.id, final_state(reason))
+        studies.end(connection, study.id, final_state(why))
 
 
 def has_waiting(study: Any) -> bool:
@@ -96,9 +98,10 @@ def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str) 
     settle(connection, counted, specs.of(study), exhausted=exhausted)
 
 
-def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:
+def reason_to_end(study: Any, spec: StudySpec, *, exhausted: bool = False) -> StudyEnd | None:
+    """Why nothing new should start in a study any more; None: it goes on."""
     budget = spec.budget
-    if budget.max_failures is not None and study.n_failed >= budget.max_failures:
+    if budget.max_failures is not None and study.n_failed - study.n_forgiven >= budget.max_failures:
         return StudyEnd.MAX_FAILURES
     if _target_reached(study, spec):
         return StudyEnd.TARGET
@@ -112,15 +115,15 @@ def _reason(study: Any, spec: StudySpec, *, exhausted: bool) -> StudyEnd | None:
 
 
 def _no_improvement(study: Any, patience: int | None) -> bool:
-    """Whether so many trials have ended since the one that is best."""
+    """Whether so many trials have ended since the one that is best, or since the study was made to go on."""
     if patience is None or study.best_finish_seq is None:
         return False
-    return bool(study.finish_seq - study.best_finish_seq >= patience)
+    return bool(study.finish_seq - max(study.best_finish_seq, study.patience_from) >= patience)
 
 
 def _target_reached(study: Any, spec: StudySpec) -> bool:
     target = spec.budget.target
-    if target is None or study.best_value is None or not spec.objectives:
+    if target is None or study.is_past_target or study.best_value is None or not spec.objectives:
         return False
     if spec.objectives[0].direction == "maximize":
         return bool(study.best_value >= target)

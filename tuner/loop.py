@@ -27,6 +27,7 @@ from pydantic import PrivateAttr
 
 from tuner.client import ClientError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
+from tuner.wire_lifecycle import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from tuner.client import Client
@@ -48,7 +49,10 @@ class TrialPruned(Exception):  # noqa: N818 - Optuna's own word
 
 
 class TrialStopped(Exception):  # noqa: N818 - beside TrialPruned
-    """The trial is no longer ours: its study was cancelled, or its lease was lost. Taken by `with trial:`."""
+    """The trial is no longer ours to run: its study was paused or cancelled, or its lease was lost.
+
+    Taken by `with trial:`, which gives the trial of a paused study back: it goes on when the study does.
+    """
 
 
 class NonFiniteError(ValueError):
@@ -157,6 +161,8 @@ class Trial:
         self._client = client
         self._is_lost = False
         self._is_pruned = False
+        self._is_paused = False
+        self._is_to_wait = False  # `report` has ended it for a pause
         self._ended = threading.Event()
         threading.Thread(target=self._keep, args=(attempt.lease_s,), name=f"lease-{self.number}", daemon=True).start()
 
@@ -165,6 +171,11 @@ class Trial:
         """Whether it was handed in or given back, or is no longer ours."""
         return self._ended.is_set()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether its study was paused while it ran: `report` says so, too, and the trial is then to be given back."""
+        return self._is_paused and not self._ended.is_set()
+
     # ---- what the loop's body says -----------------------------------------------------------------------------------
 
     def report(self, step: int, metrics: Mapping[str, float] | None = None, /, **named: float) -> None:
@@ -172,15 +183,20 @@ class Trial:
 
         Raises:
             TrialPruned: the pruner ends the trial.
-            TrialStopped: it is no longer ours.
+            TrialStopped: it is no longer ours, or its study was paused.
             NonFiniteError: a metric is NaN or infinite.
         """
         checked = _checked(metrics, named, step)
         self.metrics |= {name: value for name, value in checked.items() if not name.startswith(SYSTEM)}
         sent = [ReportBody(step=step, metrics=checked)]
-        if self._insist(lambda: self._client.report(self.attempt_id, sent)).decision == "prune":
+        decision = self._insist(lambda: self._client.report(self.attempt_id, sent)).decision
+        if decision == "prune":
             self._is_pruned = True
             raise TrialPruned
+        self._is_paused = decision == "pause"
+        if self._is_paused:
+            self._is_to_wait = True
+            raise TrialStopped(f"trial {self.number} waits: its study was paused")
 
     def complete(self, metrics: Mapping[str, float] | None = None, /, **named: float) -> str:
         """Hands in the result; gives the trial's state. It waits for a control plane that is away.
@@ -220,11 +236,14 @@ class Trial:
         try:
             return self._end_by(error)
         except TrialStopped:
-            return isinstance(error, NonFiniteError | TrialPruned)
+            return isinstance(error, NonFiniteError | TrialPruned | TrialStopped)
 
     def _end_by(self, error: BaseException) -> bool:
         if isinstance(error, TrialPruned):
             self.prune()
+            return True
+        if isinstance(error, TrialStopped):
+            self.release()
             return True
         if isinstance(error, NonFiniteError):
             self._fail(FailBody(reason="non-finite", error=str(error), step=error.step, metric=error.metric))
@@ -242,7 +261,7 @@ class Trial:
     def require_end(self) -> None:
         """The loop went on: a trial without a result has failed."""
         error = "the loop went on without trial.complete(…): hand in a result, or say trial.fail(…)"
-        self._end_unless_ended(lambda: self.fail(error))
+        self._end_unless_ended(self.release if self._is_to_wait else lambda: self.fail(error))
 
     def _end_unless_ended(self, end: Callable[[], str]) -> None:
         if self._ended.is_set():
@@ -283,10 +302,10 @@ class Trial:
         self._ended.set()
 
     def _keep(self, lease_s: float) -> None:
-        """Renews the lease until the trial ends; without an answer it tries again."""
-        while not self._ended.wait(lease_s / 3):
+        """Renews the lease until the trial ends, and learns of a pause; without an answer it tries again."""
+        while not self._ended.wait(min(lease_s / 3, HEARTBEAT_S)):
             try:
-                self._client.report(self.attempt_id, [])
+                self._is_paused = self._client.report(self.attempt_id, []).decision == "pause"
             except ClientError as error:
                 if error.type == "stale-attempt":
                     self._lose()

@@ -84,6 +84,8 @@ def create_new_trial(script: Script, study_id: Id, template: Object | None = Non
         return {"id": held.trial_id, "lease_s": specs.of(held.study).limits.lease_s}
     with transaction(script.engine) as connection:
         study = studies.get(connection, study_id)
+    if study.state == StudyState.PAUSED:
+        return {"wait": True}
     if study.state not in OPEN:
         raise StudyEndedError(f"study {study.name!r} is {study.state} ({study.end_reason}): it starts no further trial")
     if study.budget_trials is not None and study.n_created >= study.budget_trials:
@@ -151,12 +153,20 @@ def set_trial_param(script: Script, trial_id: Id, name: Name, internal: Number, 
         history.set_trial(connection, trial_id, params=json.dumps(params), distributions=json.dumps(named))
 
 
-def set_trial_intermediate_value(script: Script, trial_id: Id, step: Step, value: Number) -> None:
-    """A report of the first objective. As everywhere, the first one of a step stands."""
+def set_trial_intermediate_value(script: Script, trial_id: Id, step: Step, value: Number) -> Object:
+    """A report of the first objective, and whether the study is paused. As everywhere, the first one of a step stands."""
     with transaction(script.engine) as connection:
         row = _own(connection, script, trial_id)
         spec = plan.of(connection, row.study_id).spec
         attempt_rows.add_reports(connection, [attempts.own_report(spec, row.attempt_id, trial_id, step, float(value))])
+        return {"paused": studies.get(connection, row.study_id).state == StudyState.PAUSED}
+
+
+def release(script: Script, trial_id: Id) -> None:
+    """Gives a trial back unfinished: it goes on when its study does."""
+    with transaction(script.engine) as connection:
+        attempt_id = _own(connection, script, trial_id).attempt_id
+    attempts.release(script.engine, attempt_id)
 
 
 def set_trial_user_attr(script: Script, trial_id: Id, key: Name, value: Any) -> None:
@@ -250,6 +260,7 @@ METHODS = {
         set_trial_param,
         set_trial_state_values,
         set_trial_intermediate_value,
+        release,
         set_trial_user_attr,
         set_trial_system_attr,
         set_study_system_attr,

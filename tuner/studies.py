@@ -1,26 +1,24 @@
-"""What a user does with studies: submit, dry-run, enqueue, cancel, delete.
+"""What a user does with studies: submit, dry-run, enqueue, delete.
 
-Owns these use cases, each one transaction. How studies are shown is in `tuner.views`.
+Owns these use cases, each one transaction. Pausing, extending and the like are in `tuner.lifecycle`; how studies are shown
+is in `tuner.views`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from tuner import datasets, past, specs
-from tuner.domain.errors import FieldError, IdempotencyMismatchError, InvalidError, WrongStateError
+from tuner import datasets, idempotency, past, specs
+from tuner.domain.errors import FieldError, InvalidError, WrongStateError
 from tuner.domain.space import Scalar
 from tuner.domain.spec import StudySpec
-from tuner.domain.states import ENDED, StudyEnd, StudyState
-from tuner.endings import cancel_live, cancel_waiting
+from tuner.domain.states import ENDED, Move, StudyState, moved
 from tuner.points import check_points
 from tuner.resolve import Resolved, resolve
-from tuner.store import attempts, notify, studies, trials, workers
+from tuner.store import notify, studies, trials, workers
 from tuner.store.database import transaction
 from tuner.wire import HistoryTrialBody, ResolvedStudy
 
@@ -37,29 +35,17 @@ def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) 
         NameTakenError: another study has the name.
         IdempotencyMismatchError: the key came with another body before.
     """
-    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    digest = idempotency.digest_of(spec.model_dump_json())
     with transaction(engine) as connection:
         if idempotency_key is not None:
-            known = _known(connection, idempotency_key, digest)
+            known = idempotency.known(connection, idempotency_key, digest)
             if known is not None:
-                return known
+                return int(known.study_id)
         study_id = _insert(connection, _resolved(connection, spec), n_past=0)
         if idempotency_key is not None:
             studies.remember_key(connection, idempotency_key, digest, study_id)
     notify.work(engine)
     return study_id
-
-
-def _known(connection: Connection, key: str, digest: str) -> int | None:
-    studies.lock_key(connection, key)
-    known = studies.known_key(connection, key)
-    if known is None:
-        return None
-    if known[0] != digest:
-        raise IdempotencyMismatchError(
-            f"Idempotency-Key {key!r} belongs to study {known[1]}, which had another body: use a new key"
-        )
-    return known[1]
 
 
 def dry_run(engine: Engine, spec: StudySpec) -> ResolvedStudy:
@@ -120,6 +106,7 @@ def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:
             "state": StudyState.QUEUED,
             "priority": spec.priority,
             "budget_trials": None if spec.budget.trials is None else spec.budget.trials + n_past,
+            "budget_hours": spec.budget.hours,
             "max_parallel": spec.budget.max_parallel,
             "n_created": n_past + len(points),
         },
@@ -138,9 +125,8 @@ def enqueue(engine: Engine, study_id: int, points: list[dict[str, Scalar]]) -> l
     """
     with transaction(engine) as connection:
         study = studies.lock(connection, study_id)
-        spec = _spec_of(study)
-        if study.state not in {StudyState.QUEUED, StudyState.RUNNING}:
-            raise WrongStateError(f"study {study_id} is {study.state} and starts nothing new: submit another")
+        spec = specs.require(study)
+        moved(study.name, study.state, Move.ENQUEUE)
         check_points(spec, points, "/points")
         room = None if study.budget_trials is None else study.budget_trials - study.n_created
         if room is not None and len(points) > room:
@@ -152,26 +138,6 @@ def enqueue(engine: Engine, study_id: int, points: list[dict[str, Scalar]]) -> l
         studies.change(connection, study_id, n_created=study.n_created + len(points))
     notify.work(engine)
     return numbers
-
-
-def cancel(engine: Engine, study_id: int) -> None:
-    """Ends a study now: running trials are cancelled, and their workers learn it with their next report.
-
-    Raises:
-        NotFoundError: there is no such study.
-        WrongStateError: it has ended already, for another reason.
-    """
-    with transaction(engine) as connection:
-        study = studies.lock(connection, study_id)
-        if study.state == StudyState.CANCELLED:
-            return
-        if study.state in ENDED:
-            raise WrongStateError(f"study {study_id} is {study.state} already: there is nothing to cancel")
-        for attempt in attempts.live_of_study(connection, study_id):
-            cancel_live(connection, study_id, attempt.id, attempt.trial_id)
-        studies.change(connection, study_id, end_reason=StudyEnd.CANCELLED, state=StudyState.FINALIZING)
-        cancel_waiting(connection, study_id)
-        studies.end(connection, study_id, StudyState.CANCELLED)
 
 
 def delete(engine: Engine, study_id: int) -> None:
@@ -186,9 +152,3 @@ def delete(engine: Engine, study_id: int) -> None:
         if study.state not in ENDED and study.spec is not None:
             raise WrongStateError(f"study {study_id} is {study.state}: cancel it first (`tuner cancel {study.name}`)")
         studies.remove(connection, study)
-
-
-def _spec_of(study: Any) -> StudySpec:
-    if study.spec is None:
-        raise WrongStateError(f"study {study.id} was made by an Optuna script and is run by it: nothing is queued here")
-    return specs.of(study)

@@ -85,6 +85,8 @@ def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
         name=row.name,
         state=row.state,
         end_reason=row.end_reason,
+        priority=row.priority,
+        max_parallel=row.max_parallel,
         progress=_progress(row),
         best=_best(row, spec),
         spec=spec,
@@ -108,7 +110,7 @@ def _progress(row: studies.StudyRow) -> Progress:
     finished = row.n_complete + row.n_pruned + row.n_failed + row.n_cancelled
     elapsed_s = None
     if row.started_at is not None:
-        elapsed_s = ((row.ended_at or datetime.now(UTC)) - row.started_at).total_seconds()
+        elapsed_s = ((row.ended_at or _clock(row)) - row.started_at).total_seconds() - row.idle_s
     return Progress(
         budget=row.budget_trials,
         created=row.n_created,
@@ -119,6 +121,7 @@ def _progress(row: studies.StudyRow) -> Progress:
         failed=row.n_failed,
         cancelled=row.n_cancelled,
         finished=finished,
+        budget_hours=row.budget_hours,
         elapsed_s=elapsed_s,
         remaining_s=_remaining_s(row, finished, elapsed_s),
     )
@@ -127,11 +130,17 @@ def _progress(row: studies.StudyRow) -> Progress:
 def _remaining_s(row: studies.StudyRow, finished: int, elapsed_s: float | None) -> float | None:
     if row.ended_at is not None:
         return 0.0
-    until_deadline = max(0.0, (row.deadline - datetime.now(UTC)).total_seconds()) if row.deadline is not None else None
+    until_deadline = max(0.0, (row.deadline - _clock(row)).total_seconds()) if row.deadline is not None else None
     if row.budget_trials is None or not finished or elapsed_s is None:
         return until_deadline
     by_rate = (row.budget_trials - finished) * elapsed_s / finished
     return float(by_rate) if until_deadline is None else min(by_rate, until_deadline)
+
+
+def _clock(row: studies.StudyRow) -> datetime:
+    """Now; for a paused study, the time at which it was paused."""
+    paused_at: datetime | None = row.paused_at
+    return paused_at or datetime.now(UTC)
 
 
 def _best(row: studies.StudyRow, spec: StudySpec) -> Best | None:
@@ -229,7 +238,7 @@ def _trial(row: trials.TrialRow) -> TrialOut:
         values=row.objective_values,
         metrics=None if row.metrics is None else json.loads(row.metrics),
         best_step=row.best_step,
-        retry_of=row.retry_of,
+        retry_of=row.retry_of_number,
         error=row.error,
         created_at=row.created_at,
         started_at=row.started_at,

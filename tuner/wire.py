@@ -54,7 +54,8 @@ class Progress(Answer):
     failed: int
     cancelled: int
     finished: int
-    elapsed_s: float | None = Field(description="Since the first claim, until the end or now.")
+    budget_hours: float | None = Field(default=None, description="With extensions.")
+    elapsed_s: float | None = Field(description="Since the first claim, until the end or now, pauses excluded.")
     remaining_s: float | None = Field(description="Estimated from the rate so far; null before the first trial ends.")
 
 
@@ -70,6 +71,8 @@ class StudyOut(Answer):
     name: str
     state: str
     end_reason: str | None
+    priority: int = Field(default=0, description="As it is now; the spec has what was submitted.")
+    max_parallel: int | None = Field(default=None, description="As it is now; null: as many as there are slots.")
     progress: Progress
     best: Best | None = Field(description="One objective: the best complete trial that keeps the constraints.")
     spec: StudySpec
@@ -327,9 +330,12 @@ class ReportsBody(Body):
 
 
 class Decision(Answer):
-    """What the worker should do next, and how long its lease now is."""
+    """What the worker should do next, and how long its lease now is.
 
-    decision: Literal["continue", "prune"]
+    `prune`: hand the trial in as pruned. `pause`: keep what is needed to go on, and give the trial back (`release`).
+    """
+
+    decision: Literal["continue", "prune", "pause"]
     lease_s: float
     log_bytes: int | None = Field(
         default=None, description="Where a log was sent: how much of it is stored; send what comes after that."

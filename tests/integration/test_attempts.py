@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, studies, views
+from tuner import attempts, lifecycle, studies, views
 from tuner.domain.errors import InvalidError, StaleAttemptError, WrongStateError
 from tuner.maintenance import reap
 from tuner.wire import ClaimedAttempt, CompleteBody, StudyOut
@@ -255,8 +255,8 @@ def test_cancelling_ends_everything_at_once(engine: Engine) -> None:
     study_id = submit(engine)
     attempt = claim(engine)[0]
 
-    studies.cancel(engine, study_id)
-    studies.cancel(engine, study_id)
+    lifecycle.cancel(engine, study_id)
+    lifecycle.cancel(engine, study_id)
 
     ended = shown(engine, study_id)
     assert (ended.state, ended.end_reason, ended.progress.cancelled) == ("cancelled", "cancelled", 1)
@@ -278,7 +278,7 @@ def race(engine: Engine, study_id: int, attempt: ClaimedAttempt) -> list[str]:
     def cancel() -> str:
         barrier.wait()
         try:
-            studies.cancel(engine, study_id)
+            lifecycle.cancel(engine, study_id)
         except WrongStateError:
             return "too late"
         return "cancelled"
@@ -300,7 +300,7 @@ def test_deleting_waits_for_the_end(engine: Engine) -> None:
     study_id = submit(engine)
     with pytest.raises(WrongStateError):
         studies.delete(engine, study_id)
-    studies.cancel(engine, study_id)
+    lifecycle.cancel(engine, study_id)
 
     studies.delete(engine, study_id)
 

@@ -146,7 +146,7 @@ def _study(row: Row[Any]) -> FrozenStudy:
     study = frozen.study(row)
     if row.spec is None:
         return study
-    if row.ended_at is not None:
+    if row.ended_at is not None or row.paused_at is not None:
         study.study_name = (
             f"{row.name} ({row.state})"  # the list of studies shows their names and nothing of their state
         )

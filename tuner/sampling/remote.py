@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import DuplicatedStudyError, OptunaError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, OptunaError, TrialPruned, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
@@ -165,7 +165,13 @@ class RemoteStorage(BaseStorage):
 
     @override
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
-        """As Optuna has it; the end of a trial whose lease was lost is not taken, which is logged, and False."""
+        """As Optuna has it; the end of a trial whose lease was lost is not taken, which is logged, and False.
+
+        Nor is that of one that was given back, since it has not ended.
+        """
+        if trial_id in self._here.given_back:
+            self._here.given_back.discard(trial_id)
+            return False
         is_held = trial_id in self._here.held
         numbers = None if values is None else [float(value) for value in values]
         try:
@@ -183,7 +189,16 @@ class RemoteStorage(BaseStorage):
 
     @override
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._call("set_trial_intermediate_value", trial_id=trial_id, step=step, value=float(intermediate_value))
+        """As Optuna has it; where the study is paused, the trial is given back.
+
+        Raises:
+            TrialPruned: it was given back, and Optuna's loop goes on to the next trial, for which it waits.
+        """
+        value = float(intermediate_value)
+        answer = self._call("set_trial_intermediate_value", trial_id=trial_id, step=step, value=value)
+        if answer is not None and answer["paused"]:
+            self._here.give_back(trial_id)
+            raise TrialPruned("its study was paused: it is run again when the study goes on")
 
     @override
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -197,7 +212,7 @@ class RemoteStorage(BaseStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """The trial; one that this process runs still runs, to it, until it has told the end: Optuna's loop asserts so."""
         trial = trial_json.to_trial(self._call("get_trial", trial_id=trial_id))
-        if trial_id in self._here.held:
+        if trial_id in self._here.held or trial_id in self._here.given_back:
             trial.state, trial.values = OptunaState.RUNNING, None
         return trial
 
@@ -215,12 +230,14 @@ class _Session:
 
     Attributes:
         held: lease in seconds, by the trial's id.
+        given_back: ids of trials, unfinished, of which Optuna's loop has not heard yet that they are over here.
         finished: by the study's id.
     """
 
     def __init__(self, client: Client) -> None:
         self.pid = os.getpid()
         self.held: dict[int, float] = {}
+        self.given_back: set[int] = set()
         self.finished: dict[int, _Finished] = {}
         self._client = client
         self._holder = f"{socket.gethostname()[:50]}-optuna-{self.pid}-{uuid.uuid4().hex[:8]}"
@@ -257,6 +274,12 @@ class _Session:
         if lease_s is not None:
             self.held[trial_id] = lease_s
             self._news.set()
+
+    def give_back(self, trial_id: int) -> None:
+        """First here, then there: once it waits, another thread of ours may get it."""
+        self.held.pop(trial_id, None)
+        self.given_back.add(trial_id)
+        self.call("release", trial_id=trial_id)
 
     def _keep(self) -> None:
         """Renews leases while there are some; a script that is killed renews none, and its trials are run again."""

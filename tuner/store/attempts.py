@@ -51,7 +51,7 @@ _LOCK_STUDY = Prepared(
     f"""
     select a.id as attempt_id, a.trial_id, a.worker_id, a.lease_s, a.result_digest,
            t.number as trial_number, t.state as trial_state, t.n_attempts,
-           s.deadline < now() as is_past_deadline, {", ".join(f"s.{column.name}" for column in studies.c)}
+           s.deadline < coalesce(s.paused_at, now()) as is_past_deadline, {", ".join(f"s.{column.name}" for column in studies.c)}
     from tuner.attempts a join tuner.trials t on t.id = a.trial_id join tuner.studies s on s.id = t.study_id
     where a.id = :attempt_id
     for update of s
@@ -65,8 +65,9 @@ def renew(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
     query = (
         update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.state == "running", trials.c.id == attempts.c.trial_id)
+        .where(studies.c.id == trials.c.study_id)
         .values(lease_until=_until(attempts.c.lease_s))
-        .returning(attempts.c.trial_id, attempts.c.lease_s, trials.c.study_id)
+        .returning(attempts.c.trial_id, attempts.c.lease_s, trials.c.study_id, studies.c.state.label("study_state"))
     )
     return connection.execute(query).one_or_none()
 

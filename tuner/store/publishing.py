@@ -124,7 +124,12 @@ def trial(connection: Connection, study_id: int, number: int) -> Row[Any] | None
 
 
 def _with_attempt() -> Any:
-    """Trials with `experiment_id`, and of the accepted attempt or else the last `attempt_id`, `attempt_number`, `worker_id`."""
+    """Trials with `experiment_id` and `retry_of_number`, and `attempt_id`, `attempt_number`, `worker_id`.
+
+    These are of the accepted attempt, or else of the last one.
+    """
+    failed = trials.alias("failed")
+    retry_of = select(failed.c.number).where(failed.c.id == trials.c.retry_of).scalar_subquery()
     last = (
         select(attempts.c.id.label("attempt_id"), attempts.c.number.label("attempt_number"), attempts.c.worker_id)
         .where(attempts.c.trial_id == trials.c.id)
@@ -133,7 +138,7 @@ def _with_attempt() -> Any:
         .lateral()
     )
     joined = trials.join(studies).outerjoin(last, text("true"))
-    return select(trials, studies.c.experiment_id, *last.c).select_from(joined)
+    return select(trials, retry_of.label("retry_of_number"), studies.c.experiment_id, *last.c).select_from(joined)
 
 
 def first_complete(connection: Connection, study_id: int) -> int | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import NameTakenError, NotFoundError
@@ -16,7 +16,7 @@ from tuner.store.tables import attempts, discards, idempotency_keys, studies, tr
 StudyRow = Row[Any]
 
 # a row always tells whether its deadline is past, by the database's clock
-_columns = (*studies.c, (studies.c.deadline < func.now()).label("is_past_deadline"))
+_columns = (*studies.c, (studies.c.deadline < func.coalesce(studies.c.paused_at, func.now())).label("is_past_deadline"))
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> int:
@@ -68,8 +68,15 @@ def change(connection: Connection, study_id: int, **values: Any) -> None:
 
 
 def close(connection: Connection, study_id: int, reason: StudyEnd) -> None:
-    """Nothing new starts from here on."""
-    change(connection, study_id, state=StudyState.FINALIZING, end_reason=reason)
+    """Nothing new starts from here on; a pause is over."""
+    still = func.now() - func.coalesce(studies.c.paused_at, func.now())
+    change(connection, study_id, state=StudyState.FINALIZING, end_reason=reason, paused_at=None, **stood_still(still))
+
+
+def stood_still(how_long: ColumnElement[Any]) -> dict[str, Any]:
+    """What changes of a study for which time stood still: an interval of PostgreSQL's."""
+    idle_s = studies.c.idle_s + func.extract("epoch", how_long)
+    return {"deadline": studies.c.deadline + how_long, "idle_s": idle_s}
 
 
 def end(connection: Connection, study_id: int, state: StudyState) -> None:
@@ -129,8 +136,18 @@ def remove(connection: Connection, study: StudyRow) -> None:
     connection.execute(delete(studies).where(studies.c.id == study.id))
 
 
-def remember_key(connection: Connection, key: str, body_digest: str, study_id: int) -> None:
-    connection.execute(insert(idempotency_keys).values(key=key, body_digest=body_digest, study_id=study_id))
+def remember_key(
+    connection: Connection,
+    key: str,
+    body_digest: str,
+    study_id: int,
+    *,
+    move: str | None = None,
+    answer: str | None = None,
+) -> None:
+    """Keeps an Idempotency-Key; `move` is what was asked of the study, None that it was submitted."""
+    values = {"key": key, "body_digest": body_digest, "study_id": study_id, "move": move, "answer": answer}
+    connection.execute(insert(idempotency_keys).values(**values))
 
 
 def lock_key(connection: Connection, key: str) -> None:
@@ -138,12 +155,9 @@ def lock_key(connection: Connection, key: str) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
-def known_key(connection: Connection, key: str) -> tuple[str, int] | None:
-    """The body's digest and the study of an Idempotency-Key."""
-    row = connection.execute(
-        select(idempotency_keys.c.body_digest, idempotency_keys.c.study_id).where(idempotency_keys.c.key == key)
-    ).one_or_none()
-    return None if row is None else (row.body_digest, row.study_id)
+def known_key(connection: Connection, key: str) -> Row[Any] | None:
+    """What is kept of an Idempotency-Key: `body_digest`, `study_id`, `move`, `answer`."""
+    return connection.execute(select(idempotency_keys).where(idempotency_keys.c.key == key)).one_or_none()
 
 
 def facts(study: StudyRow) -> dict[str, Any]:

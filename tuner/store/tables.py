@@ -47,6 +47,7 @@ Timestamp = DateTime(timezone=True)
 NOW = text("now()")
 EMPTY = text("'{}'")
 ZERO = text("0")
+FALSE = text("false")
 
 
 def _one_of(column: str, states: type[StrEnum]) -> str:
@@ -94,7 +95,10 @@ studies = Table(
     Column("priority", Integer, nullable=False, server_default=ZERO),
     Column("budget_trials", Integer),
     Column("max_parallel", Integer),
-    Column("deadline", Timestamp),  # first claim + budget.hours
+    Column("budget_hours", Double),  # with extensions
+    Column("deadline", Timestamp),  # first claim + budget_hours; moved on by pauses
+    Column("paused_at", Timestamp),
+    Column("idle_s", Double, nullable=False, server_default=ZERO),  # paused, or ended before it was extended
     Column("user_attrs", Text, nullable=False, server_default=EMPTY),
     Column("system_attrs", Text, nullable=False, server_default=EMPTY),
     _count("n_created"),  # also the next trial's number
@@ -107,6 +111,13 @@ studies = Table(
     Column("best_number", Integer),  # one objective: the best complete trial that keeps the constraints
     Column("best_value", Double),
     Column("best_finish_seq", BigInteger),
+    Column("is_exhausted", Boolean, nullable=False, server_default=FALSE),  # a finite search space has no further point
+    # what had ended the study before it went on, and must not end it again at once:
+    _count("n_forgiven"),  # failed trials that count no more for budget.max_failures
+    Column(
+        "patience_from", BigInteger, nullable=False, server_default=ZERO
+    ),  # finish_seq; budget.no_improvement's start
+    Column("is_past_target", Boolean, nullable=False, server_default=FALSE),  # budget.target counts no more
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
     Column("started_at", Timestamp),
     Column("ended_at", Timestamp),
@@ -119,6 +130,8 @@ studies = Table(
         "(end_reason is not null) = (state in ('finalizing', 'completed', 'failed', 'cancelled'))", "ends_for_a_reason"
     ),
     CheckConstraint("(ended_at is not null) = (state in ('completed', 'failed', 'cancelled'))", "ended_at"),
+    CheckConstraint("(paused_at is not null) = (state = 'paused')", "paused_at"),
+    CheckConstraint("n_forgiven between 0 and n_failed", "n_forgiven"),
     CheckConstraint("budget_trials is null or n_created <= budget_trials", "budget"),
     CheckConstraint(
         "n_live >= 0 and n_complete >= 0 and n_pruned >= 0 and n_failed >= 0 and n_cancelled >= 0 "
@@ -210,7 +223,7 @@ reports = Table(
     Column("value", Double),  # the first objective's; NaN is allowed, as Optuna allows it
     Column("metrics", Text, nullable=False, server_default=EMPTY),
     Column("reported_at", Timestamp, nullable=False, server_default=NOW),
-    Column("published", Boolean, nullable=False, server_default=text("false")),
+    Column("published", Boolean, nullable=False, server_default=FALSE),
     Index("ix_reports_unpublished", "trial_id", postgresql_where=text("not published")),
 )
 
@@ -252,6 +265,8 @@ idempotency_keys = Table(
     Column("key", Text, primary_key=True),
     Column("body_digest", Text, nullable=False),
     Column("study_id", BigInteger, ForeignKey(studies.c.id, ondelete="CASCADE"), nullable=False),
+    Column("move", Text),  # NULL: the study was submitted with it
+    Column("answer", Text),  # what the move's first request was told beside the study, as JSON
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
 )
 

@@ -20,6 +20,11 @@ from tuner.store.tables import attempts, reports, studies, trials
 TrialRow = Row[Any]
 StudyRow = Row[Any]
 
+_failed = trials.alias("failed")
+# with the number of the trial that a trial tries again
+_shown = select(
+    trials, select(_failed.c.number).where(_failed.c.id == trials.c.retry_of).scalar_subquery().label("retry_of_number")
+)
 _held = exists().where(attempts.c.trial_id == trials.c.id, attempts.c.state == "running")
 
 
@@ -93,7 +98,7 @@ _RESUME = Prepared(
     "trial_resume",
     f"""
     {_LIVE}
-    update tuner.trials t set state = 'running'
+    update tuner.trials t set state = 'running', started_at = coalesce(started_at, now())
     from live where t.id = live.trial_id and t.state = 'waiting'
     """,  # noqa: S608 - constants of ours
     attempt_id="uuid",
@@ -125,7 +130,10 @@ def set_past(
 
 
 def resume(connection: Connection, attempt_id: uuid.UUID) -> bool:
-    """Starts a trial again that has its parameters from an earlier attempt; False if this one was lost meanwhile."""
+    """Starts a trial that has its parameters, of an earlier attempt or of the trial that it retries.
+
+    False if the attempt was lost meanwhile.
+    """
     return _RESUME.run(connection, {"attempt_id": attempt_id}).rowcount == 1
 
 
@@ -201,7 +209,7 @@ def _finish_statement(state: TrialState) -> Prepared:
                 best_step = :best_step, error = :error
             where id = :trial_id
         )
-        select *, deadline < now() as is_past_deadline from study
+        select *, deadline < coalesce(paused_at, now()) as is_past_deadline from study
         """,  # noqa: S608 - states and columns are our own
         study_id="bigint",
         trial_id="bigint",
@@ -240,14 +248,12 @@ def typical_duration_s(connection: Connection, trainer: str, dataset: str) -> fl
 
 
 def get(connection: Connection, study_id: int, number: int) -> TrialRow:
-    """One trial by its number.
+    """One trial by its number; as of `page` and `numbered`, its row has `retry_of_number`.
 
     Raises:
         NotFoundError: there is none.
     """
-    row = connection.execute(
-        select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
-    ).one_or_none()
+    row = connection.execute(_shown.where(trials.c.study_id == study_id, trials.c.number == number)).one_or_none()
     if row is None:
         raise NotFoundError(f"study {study_id} has no trial {number}")
     return row
@@ -259,14 +265,14 @@ def by_id(connection: Connection, trial_id: int) -> TrialRow:
 
 def page(connection: Connection, study_id: int, *, after: int, limit: int, state: str | None) -> list[TrialRow]:
     """Trials with numbers above `after`, ascending."""
-    query = select(trials).where(trials.c.study_id == study_id, trials.c.number > after)
+    query = _shown.where(trials.c.study_id == study_id, trials.c.number > after)
     if state is not None:
         query = query.where(trials.c.state == state)
     return list(connection.execute(query.order_by(trials.c.number).limit(limit)))
 
 
 def numbered(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[TrialRow]:
-    query = select(trials).where(trials.c.study_id == study_id, trials.c.number.in_(numbers))
+    query = _shown.where(trials.c.study_id == study_id, trials.c.number.in_(numbers))
     return list(connection.execute(query.order_by(trials.c.number)))
 
 

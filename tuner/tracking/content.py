@@ -50,6 +50,7 @@ def trial_tags(study: Any, trial: Any, base_url: str) -> dict[str, str]:
         "tuner.kind": "trial",
         "tuner.trial": str(trial.number),
         "tuner.state": str(trial.state),
+        **({} if trial.retry_of_number is None else {"tuner.retry_of": str(trial.retry_of_number)}),
         **_attempt_tags(trial),
         "mlflow.parentRunId": study.parent_run_id,
         "mlflow.source.name": study.trainer or "external",
@@ -164,6 +165,11 @@ def study_end(study: Any) -> Content:
     counts = {name: getattr(study, f"n_{name}") for name in ("complete", "pruned", "failed", "cancelled")}
     points = [_point(f"trials/{name}", count, study.ended_at, study.finish_seq) for name, count in counts.items()]
     return Content(metrics=points, tags=tags)
+
+
+def study_goes_on(study: Any) -> Content:
+    """What its end had left on the parent run, when the study was extended."""
+    return Content(tags={"tuner.state": str(study.state), "tuner.end_reason": ""})
 
 
 def _study_tags(study: Any) -> dict[str, str]:

@@ -122,6 +122,7 @@ def end(engine: Engine, mlflow: Mlflow, study: Any, spec: StudySpec) -> None:
 
 def reopen(engine: Engine, mlflow: Mlflow, study: Any) -> None:
     """The study was extended and goes on."""
+    runs.log(mlflow, study.parent_run_id, content.study_goes_on(study))
     runs.set_status(mlflow, study.parent_run_id, "RUNNING")
     with transaction(engine) as connection:
         publishing.mark_study(connection, study.id, ended=False)

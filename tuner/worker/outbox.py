@@ -47,7 +47,7 @@ class Outbox:
     def _has_log(self) -> bool:
         return len(self._log) > self._log_sent
 
-    def send(self) -> Literal["continue", "prune"]:
+    def send(self) -> Literal["continue", "prune", "pause"]:
         """Sends what waits, with a piece of the log, or a heartbeat; what is not acknowledged waits on.
 
         Raises:

@@ -164,7 +164,7 @@ class _Slot:
 
         Raises:
             TrialPruned: the pruner ends it.
-            TrialStopped: it is no longer ours.
+            TrialStopped: it is no longer ours, or its study was paused.
             NonFiniteError: it reported a number that is not finite.
         """
         meter = Meter(command.pid, self._device)
@@ -190,7 +190,7 @@ class _Slot:
     def _check(self, trial: Trial) -> None:
         if self._stop.is_set():
             raise _InterruptedError
-        if trial.has_ended:
+        if trial.has_ended or trial.is_paused:
             raise TrialStopped
 
     # ---- after -------------------------------------------------------------------------------------------------------

@@ -15,11 +15,13 @@ import traceback
 import uuid
 from concurrent.futures import wait
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
 from tuner.client import Client, ClientError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
+from tuner.wire_lifecycle import HEARTBEAT_S
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
@@ -32,6 +34,7 @@ RETRY_S = 1.0
 NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep a data set
 LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
+CANCEL_TIMEOUT_S = 7.0  # the same of a trial that is no longer ours: 10 s with the heartbeat that told so
 
 log = structlog.get_logger()
 
@@ -114,7 +117,7 @@ class Slot:
                 self._has_room = True
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
-            self._stop_training(child)
+            self._stop_training(child, CANCEL_TIMEOUT_S)
         except Exception:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
@@ -137,7 +140,8 @@ class Slot:
     def _fetch(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> str | None:
         """The data set's folder; heartbeats keep the lease until it is here.
 
-        None: the slot drains, or this machine cannot hold the data set, which another may: the trial is given back.
+        None: the slot drains, the study is paused, or this machine cannot hold the data set, which another may: the trial
+        is given back.
         """
         fetching = self._cache.fetch(attempt)
         last_send_s = time.monotonic()
@@ -146,9 +150,10 @@ class Slot:
                 wait([fetching], GATHER_S)
                 if fetching.done():
                     return str(fetching.result())
-                if time.monotonic() - last_send_s >= attempt.lease_s / 3:
+                if time.monotonic() - last_send_s >= _heartbeat_s(attempt):
                     last_send_s = time.monotonic()
-                    self._send(attempt, child, outbox)
+                    if self._send(attempt, child, outbox) == "pause":
+                        break
         except OSError:
             log.exception("the data set cannot be kept here", study=attempt.study, dataset=attempt.dataset)
             self._has_room = False
@@ -168,16 +173,17 @@ class Slot:
     ) -> Outcome | FailBody | None:
         """Passes on what the child says until it is done; None: it is given back. Failures seen here are FailBodies."""
         last_send_s = time.monotonic()
-        heartbeat_s = attempt.lease_s / 3
+        heartbeat_s = _heartbeat_s(attempt)
         outcome: Outcome | FailBody | None = None
+        is_paused = False
         while outcome is None:
-            if self._draining.is_set():
+            if self._draining.is_set() or is_paused:
                 self._stop_training(child)
                 return None
             outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, heartbeat_s))
             if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(heartbeat_s):
                 last_send_s = time.monotonic()
-                self._send(attempt, child, outbox)
+                is_paused = self._send(attempt, child, outbox) == "pause"
         return outcome
 
     def _listen(self, child: Child, watch: _Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
@@ -201,16 +207,17 @@ class Slot:
         self._is_training = False
         return message
 
-    def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> None:
-        """Sends reports or a heartbeat and obeys the answer; without one, training goes on."""
+    def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> Literal["continue", "prune", "pause"]:
+        """Sends reports or a heartbeat, tells the child to prune, and gives the decision; without one, training goes on."""
         try:
             decision = outbox.send()
         except ClientError as error:
             _raise_if_stale(error)
             log.warning("reports wait", study=attempt.study, trial=attempt.trial, error=str(error))
-        else:
-            if decision == "prune":
-                child.send(Decide(decision="prune"))
+            return "continue"
+        if decision == "prune":
+            child.send(Decide(decision="prune"))
+        return decision
 
     def _over_limit(self, watch: _Watch, child: Child) -> FailBody | None:
         failure = watch.over_limit()
@@ -219,13 +226,13 @@ class Slot:
             self._child = None
         return failure
 
-    def _stop_training(self, child: Child) -> None:
+    def _stop_training(self, child: Child, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Lets a healthy child come to its next report and stay warm; replaces one that does not."""
         if self._child is None or not self._is_training:
             return
         self._is_training = False
         child.send(Decide(decision="stop"))
-        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             try:
                 message = child.inbox.get(timeout=0.2)
@@ -302,6 +309,11 @@ class _Watch:
                 reason="no-progress", error=f"no report for limits.no_progress_minutes, {self._silent_s / 60:g}"
             )
         return None
+
+
+def _heartbeat_s(attempt: ClaimedAttempt) -> float:
+    """How often to say that the attempt lives; also how late a pause or a cancellation is learnt."""
+    return min(attempt.lease_s / 3, HEARTBEAT_S)
 
 
 def _failure(outcome: Failed | FailBody) -> FailBody:

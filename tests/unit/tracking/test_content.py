@@ -45,6 +45,7 @@ def trial(**changes: Any) -> Any:
         "attempt_number": 2,
         "worker_id": "w",
         "run_id": "r12",
+        "retry_of_number": None,
     }
     return SimpleNamespace(**{**row, **changes})
 
@@ -107,6 +108,13 @@ def test_a_trial_that_no_worker_had_has_no_worker() -> None:
 
     assert "tuner.worker" not in tags
     assert tags["mlflow.parentRunId"] == "p"
+
+
+def test_a_retried_trial_names_the_one_that_failed() -> None:
+    tags = content.trial_tags(study(), trial(retry_of_number=3), "http://h")
+
+    assert tags["tuner.retry_of"] == "3"
+    assert "tuner.retry_of" not in content.trial_tags(study(), trial(), "http://h")
 
 
 def test_a_users_tag_cannot_take_the_name_of_ours() -> None:
