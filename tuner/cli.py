@@ -3,7 +3,8 @@
 Owns names of commands, exit codes, and errors as one line with the cure. Each command imports what it needs itself, so
 that `tuner --help` stays under 0.3 s.
 
-Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage; 3 the control plane is not there.
+Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage; 3 the control plane is not there;
+130 interrupted: `tuner run` gave back what ran.
 """
 
 from __future__ import annotations
@@ -441,18 +442,18 @@ def run(
     from tuner import parent
     from tuner.worker import scripts
 
-    with _client() as client:
-        found = client.study(study)
-        if not found.spec.is_external:
-            _fail(f"{found.name} is trained by workers: a script of your own needs a study with trainer: external")
-        if shutil.which(command[0]) is None:
-            _fail(f"there is no command {command[0]!r} here")
-        parent.interrupt_on_signals()
-        try:
+    parent.interrupt_on_signals()
+    try:
+        with _client() as client:
+            found = client.study(study)
+            if not found.spec.is_external:
+                _fail(f"{found.name} is trained by workers: a script of your own needs a study with trainer: external")
+            if shutil.which(command[0]) is None:
+                _fail(f"there is no command {command[0]!r} here")
             scripts.run(client, found, command, slots=slots, say=typer.echo)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
-        ended = client.study(found.id)
+            ended = client.study(found.id)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
     sys.exit(1 if ended.state == "failed" else 0)
 

@@ -14,7 +14,6 @@ import math
 import os
 import socket
 import threading
-import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ import structlog
 from pydantic import PrivateAttr
 
 from tuner.client import ClientError
+from tuner.patience import until_answered
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ T = TypeVar("T")
 Reason = Literal["trainer-error", "out-of-memory", "device-fatal", "child-died", "timeout"]
 
 CLAIM_WAIT_S = 5.0  # while others run the last trials: also how late a loop learns that the study has ended
-RETRY_S = 1.0
 MAX_ERROR = 50_000
 SYSTEM = "system/"  # metrics of what the machine does, which are no result
 ENDED = ("completed", "failed", "cancelled")
@@ -109,27 +108,11 @@ def _claim(client: Client, study_id: int, holder: str) -> ClaimedAttempt | None:
     """The next trial, waited for; None once the study has ended."""
     while True:
         body = ClaimBody(request_id=uuid.uuid4().hex, worker_id=holder, study_id=study_id, wait_s=CLAIM_WAIT_S)
-        claimed = patiently(partial(client.claim, body))
+        claimed = until_answered(partial(client.claim, body), log.warning)
         if claimed:
             return claimed[0]
-        if patiently(partial(client.study, study_id)).state in ENDED:
+        if until_answered(partial(client.study, study_id), log.warning).state in ENDED:
             return None
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Calls until there is an answer; a refusal is one.
-
-    Raises:
-        ClientError: a refusal.
-    """
-    while True:
-        try:
-            return call()
-        except ClientError as error:
-            if error.status and error.status < 500:
-                raise
-            log.warning("the control plane is away: waiting", error=str(error))
-            time.sleep(RETRY_S)
 
 
 class Trial:
@@ -271,7 +254,7 @@ class Trial:
         """
         try:
             if not self._is_lost:
-                return patiently(call)
+                return until_answered(call, log.warning)
         except ClientError as error:
             if error.type != "stale-attempt":
                 raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from sqlalchemy import Engine
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit, audit_mlflow
+from tests.proxy import proxied
 from tests.studying import external
 from tuner import up
 from tuner.client import Client
@@ -217,6 +220,56 @@ def test_a_run_that_is_told_to_end_gives_its_trial_back(
     assert (trial.state, [each.state for each in trial.attempts]) == ("waiting", ["released"])
     client.cancel(study.id)
     audit(service_engine)
+
+
+BUSY = """
+import itertools, pathlib, os, time, tuner
+pathlib.Path({file!r}).write_text(str(os.getpid()))
+for step in itertools.count(1):
+    tuner.report(step, y=1.0)
+    time.sleep(0.05)
+"""
+
+
+@contextmanager
+def away(how: str, service: up.Service) -> Iterator[tuple[str, Any]]:
+    """An address of the control plane, and what makes it go away: its process stands still, or its port refuses."""
+    with proxied(service.settings.base_url, loses=False) as proxy:
+        if how == "refuses":
+            yield proxy.url, proxy.close
+            return
+        server = service.processes["server"].pid
+        try:
+            yield service.settings.base_url, lambda: os.kill(server, signal.SIGSTOP)
+        finally:
+            os.kill(server, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("how", ["refuses", "stands still"])
+def test_a_run_ends_while_the_control_plane_is_away(
+    service: up.Service, client: Client, environment: dict[str, str], tmp_path: Path, how: str
+) -> None:
+    study = client.submit(external(budget={"trials": 2}))
+    file = tmp_path / "script.pid"
+    command = [*command_line(study.id, ("--slots", "2")), *written(tmp_path, BUSY.format(file=str(file)))]
+
+    with away(how, service) as (url, go_away):
+        running = subprocess.Popen(command, env=environment | {"TUNER_URL": url}, stdout=subprocess.PIPE, text=True)
+        try:
+            until(lambda: bool(client.reports(study.id, 1).items), "both trials run")
+            below = psutil.Process(running.pid).children(recursive=True)
+            go_away()
+            time.sleep(1.0)  # the scripts report on: now both slots wait for an answer
+            running.send_signal(signal.SIGINT)
+            printed = running.communicate(timeout=60)[0]
+        finally:
+            running.kill()
+            running.wait()
+        assert running.returncode == 130
+        assert gone(below)
+        assert len([line for line in printed.splitlines() if "expire by themselves" in line]) == 1
+
+    client.cancel(study.id)
 
 
 def test_a_cancelled_study_ends_the_script_and_the_run(

@@ -27,7 +27,7 @@ from optuna.trial import TrialState as OptunaState
 from typing_extensions import override
 
 from tuner.client import Client, ClientError
-from tuner.loop import patiently
+from tuner.patience import until_answered
 from tuner.sampling import distributions, trial_json
 
 WAIT_S = 1.0  # while as many trials run as the study allows at once
@@ -229,10 +229,10 @@ class _Session:
         threading.Thread(target=self._keep, name="leases", daemon=True).start()
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """Calls until there is an answer, and raises what Optuna raises."""
+        """Calls until there is an answer, always by one request id, and raises what Optuna raises."""
         ask: Callable[[], Any] = partial(self._client.optuna, method, self._body(arguments))
         try:
-            return patiently(ask)
+            return until_answered(ask, log.warning)
         except ClientError as error:
             kind = ERRORS.get(error.type)
             if kind is None:

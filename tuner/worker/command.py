@@ -102,11 +102,15 @@ class Command:
             return self._process.wait(timeout_s)
         return None
 
-    def stop(self) -> None:
-        """Ends the whole process group: SIGTERM, and SIGKILL for what does not go by itself."""
+    def let_go(self) -> None:
+        """Begins to end the whole process group: SIGTERM, and SIGKILL for what does not go by itself."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def stop(self) -> None:
+        """Ends the whole process group; nothing is left of it afterwards."""
+        self.let_go()
         if self._process.returncode is None:
             self.wait(STOP_TIMEOUT_S)
         with contextlib.suppress(ProcessLookupError):

@@ -20,7 +20,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tuner.client import Client, ClientError
-from tuner.loop import Reason, Study, Trial, TrialStopped, patiently
+from tuner.loop import CLAIM_WAIT_S, Reason, Study, Trial, TrialStopped
+from tuner.patience import until_answered
 from tuner.worker import devices
 from tuner.worker.agent import new_scratch
 from tuner.worker.command import BadReportError, Command
@@ -29,6 +30,7 @@ from tuner.worker.meter import Meter
 from tuner.worker.outbox import Outbox
 
 POLL_S = 0.1
+GIVE_BACK_S = CLAIM_WAIT_S + 1.0  # what was being claimed is given back, too
 MLFLOW_WAIT_S = 15.0  # for a trial's run; a script starts without it if MLflow is further behind
 
 Say = Callable[[str], None]
@@ -39,7 +41,9 @@ class _InterruptedError(BaseException):
 
 
 def run(client: Client, study: Study, words: Sequence[str], *, slots: int | None, say: Say) -> None:
-    """Runs trials until the study has ended. An interrupt gives back what runs, ends its processes, and is raised again.
+    """Runs trials until the study has ended. An interrupt ends the processes, gives back what ran, and is raised again.
+
+    A control plane that is away then is not waited for: it takes back by itself what is not renewed.
 
     Args:
         client: with the admin key, which the script is given for MLflow.
@@ -61,17 +65,36 @@ def run(client: Client, study: Study, words: Sequence[str], *, slots: int | None
             thread.start()
         while any(thread.is_alive() for thread in threads):
             time.sleep(POLL_S)  # not join: in Python 3.11 one that is interrupted takes its thread for ended
-    except KeyboardInterrupt:
+    except BaseException:
         say("giving back what runs …")
+        stop.set()
+        _end_scripts(all_slots)
+        if not _have_ended(threads, GIVE_BACK_S):
+            say(
+                "the control plane does not answer: leases of what ran here expire by themselves, and others run it then"
+            )
         raise
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
         shutil.rmtree(scratch, ignore_errors=True)
     for slot in all_slots:
         if slot.error is not None:
             raise slot.error
+
+
+def _end_scripts(all_slots: Sequence[_Slot]) -> None:
+    """Ends what runs, also where a slot's thread waits for the control plane."""
+    commands = [slot.command for slot in all_slots if slot.command is not None]
+    for command in commands:
+        command.let_go()
+    for command in commands:
+        command.stop()
+
+
+def _have_ended(threads: Sequence[threading.Thread], timeout_s: float) -> bool:
+    deadline_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,12 @@ class _Failure:
 
 
 class _Slot:
-    """A device on which one trial runs at a time; `error` is what ended it before the study's end."""
+    """A device on which one trial runs at a time.
+
+    Attributes:
+        command: the process of the trial that runs.
+        error: what ended the slot before the study's end.
+    """
 
     def __init__(
         self,
@@ -102,6 +130,7 @@ class _Slot:
         self._scratch = scratch
         self._stop = stop
         self._say = say
+        self.command: Command | None = None
         self.error: Exception | None = None
 
     def serve(self, holder: str) -> None:
@@ -118,7 +147,7 @@ class _Slot:
         with trial:
             run_id = self._mlflow_run(trial)
             folder, params = self._scratch / str(trial.attempt_id), {**trial.fixed, **trial.params}
-            command = Command(folder, self._words, params, self._environment(trial, run_id))
+            command = self.command = Command(folder, self._words, params, self._environment(trial, run_id))
             try:
                 try:
                     ending = self._follow(trial, command)
@@ -129,6 +158,7 @@ class _Slot:
                     trial, ending if isinstance(ending, _Failure) else self._result(trial, ending, run_id), command
                 )
             finally:
+                self.command = None
                 command.forget()
         self._tell(trial)
 
@@ -177,9 +207,9 @@ class _Slot:
                 code = command.wait(POLL_S)
                 for step, metrics in command.reports():
                     trial.report(step, {**meter.sample(), **metrics})
+                self._check(trial)  # before the code is believed: an interrupt has ended the script by our own hand
                 if code is not None:
                     return code
-                self._check(trial)
                 command.read_log()
                 with contextlib.suppress(ClientError):  # it is sent again; whether the trial is ours, the lease tells
                     outbox.send_log()
@@ -216,7 +246,8 @@ class _Slot:
         """Metrics that the script itself logged to MLflow."""
         if run_id is None:
             return {}
-        points = patiently(partial(self._client.mlflow_run, run_id))["data"].get("metrics", [])
+        run = until_answered(partial(self._client.mlflow_run, run_id), self._say)
+        points = run["data"].get("metrics", [])
         return {point["key"]: float(point["value"]) for point in points if point["key"] in wanted}
 
     def _hand_in(self, trial: Trial, result: dict[str, float] | _Failure, command: Command) -> None:
@@ -234,7 +265,7 @@ class _Slot:
             self._say(f"trial {trial.number}: its log was not taken: {error}")
 
     def _tell(self, trial: Trial) -> None:
-        ended = patiently(partial(self._client.trial, trial.study_id, trial.number))
+        ended = until_answered(partial(self._client.trial, trial.study_id, trial.number), self._say)
         values = ", ".join(
             f"{name} {value:g}" for name, value in zip(trial.objectives, ended.values or [], strict=False)
         )
