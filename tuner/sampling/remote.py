@@ -165,7 +165,10 @@ class RemoteStorage(BaseStorage):
 
     @override
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
-        """As Optuna has it; the end of a trial whose lease was lost is not taken, which is logged, and False."""
+        """As Optuna has it; the end of a trial whose lease was lost is not taken, which is logged, and False.
+
+        However an end is answered, the lease is kept no longer: what was refused goes to whoever asks next.
+        """
         is_held = trial_id in self._here.held
         numbers = None if values is None else [float(value) for value in values]
         try:
@@ -175,10 +178,10 @@ class RemoteStorage(BaseStorage):
                 raise
             log.warning("the result was not taken: %s", error)
             answer = {"done": False, "lease_s": None}
-        if state.is_finished():
-            self._here.held.pop(trial_id, None)
-        else:
-            self._here.hold(trial_id, answer["lease_s"])
+        finally:
+            if state.is_finished():
+                self._here.held.pop(trial_id, None)
+        self._here.hold(trial_id, answer["lease_s"])
         return bool(answer["done"])
 
     @override
