@@ -1,7 +1,7 @@
 """What a running attempt does: reports, completes, fails, is released; and what happens when its lease expires.
 
-Owns the fence: every write names the attempt and counts only while that attempt is live. The study's row is locked before
-an attempt ends, always in the order study, attempt, trial.
+Owns the fence: every write names the attempt and counts only while that attempt is live; what ended it may be said again.
+The study's row is locked before an attempt ends, always in the order study, attempt, trial.
 """
 
 from __future__ import annotations
@@ -179,8 +179,10 @@ def _repeated(connection: Connection, attempt_id: uuid.UUID, digest: str) -> Tri
 def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
     """Ends an attempt that failed: its trial is tried again where the kind of failure allows, and fails otherwise.
 
+    The same failure of the same attempt again is answered alike.
+
     Raises:
-        StaleAttemptError: the attempt is live no more.
+        StaleAttemptError: the attempt is live no more, and did not end so.
     """
     where = f"step {body.step}, {body.metric}: " if body.reason == "non-finite" else ""
     return _end_without_result(
@@ -191,8 +193,10 @@ def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
 def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
     """Gives a trial back unfinished, without using up an attempt: the worker is going away, or the study is paused.
 
+    Again it is answered alike.
+
     Raises:
-        StaleAttemptError: the attempt is live no more.
+        StaleAttemptError: the attempt is live no more, and was not given back.
     """
     return _end_without_result(engine, attempt_id, AttemptState.RELEASED, TrialEnd.RELEASED, "the worker gave it back")
 
@@ -226,7 +230,7 @@ def _end_without_result(
 def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialEnd, error: str) -> TrialState:
     """Ends a live attempt and decides what becomes of its trial; `study` is what `_locked` gave."""
     if not attempts.end(connection, study.attempt_id, state, end_reason=reason, error=error):
-        raise _stale(study.attempt_id)
+        return _ended_alike(connection, study.attempt_id, state, reason, error)
     spec = specs.of(study)
     # a lost ask used up nothing: nobody has trained; the attempt is locked, so the trial cannot be started any more
     is_free = reason is TrialEnd.RELEASED or (
@@ -238,6 +242,16 @@ def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialE
         return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
     fail_live(connection, study, reason, error)
     return TrialState.FAILED
+
+
+def _ended_alike(
+    connection: Connection, attempt_id: uuid.UUID, state: AttemptState, reason: TrialEnd, error: str
+) -> TrialState:
+    """What has become of the trial of an attempt that had ended just so: its worker lost the answer and asks again."""
+    attempt = attempts.with_trial(connection, attempt_id)
+    if attempt is None or (attempt.state, attempt.end_reason, attempt.error) != (state, reason, error):
+        raise _stale(attempt_id)
+    return TrialState(attempt.trial_state)
 
 
 def _locked(connection: Connection, attempt_id: uuid.UUID) -> Any:

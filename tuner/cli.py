@@ -4,7 +4,7 @@ Owns names of commands, exit codes, and errors as one line with the cure. Each c
 that `tuner --help` stays under 0.3 s.
 
 Exit codes: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage; 3 the control plane is not there;
-130 ended by Ctrl-C.
+130 interrupted: `tuner run` gave back what ran.
 """
 
 from __future__ import annotations

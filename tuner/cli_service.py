@@ -133,19 +133,19 @@ def run(
     from tuner import parent
     from tuner.worker import scripts
 
-    with terminal.client() as client:
-        found = client.study(study)
-        if not found.spec.is_external:
-            terminal.fail(
-                f"{found.name} is trained by workers: a script of your own needs a study with trainer: external"
-            )
-        if shutil.which(command[0]) is None:
-            terminal.fail(f"there is no command {command[0]!r} here")
-        parent.interrupt_on_signals()
-        try:
+    parent.interrupt_on_signals()
+    try:
+        with terminal.client() as client:
+            found = client.study(study)
+            if not found.spec.is_external:
+                terminal.fail(
+                    f"{found.name} is trained by workers: a script of your own needs a study with trainer: external"
+                )
+            if shutil.which(command[0]) is None:
+                terminal.fail(f"there is no command {command[0]!r} here")
             scripts.run(client, found, command, slots=slots, say=typer.echo)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
-        ended = client.study(found.id)
+            ended = client.study(found.id)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     typer.echo(f"Study {ended.id} ({ended.name}) is {ended.state}.")
     sys.exit(1 if ended.state == "failed" else 0)

@@ -63,7 +63,7 @@ MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
-RETRIED_STATUS = frozenset({502, 503, 504})
+RETRIED_STATUS = frozenset({429, 502, 503, 504})
 
 
 class ClientError(Exception):
@@ -72,18 +72,25 @@ class ClientError(Exception):
     Attributes:
         status: HTTP's; 0 when no answer came.
         type: the problem's stable name, for example `name-taken`.
+        retry_after_s: how long to wait before asking again, if the control plane said so.
     """
 
-    def __init__(self, text: str, *, status: int = 0, type_: str = "unreachable") -> None:
+    def __init__(self, text: str, *, status: int = 0, type_: str = "unreachable", retry_after_s: float = 0.0) -> None:
         super().__init__(text)
         self.status = status
         self.type = type_
+        self.retry_after_s = retry_after_s
 
 
 class _TryAgainError(Exception):
     def __init__(self, cause: ClientError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def _may_try_again(error: Exception) -> bool | float:
+    """Whether to, or after how many seconds."""
+    return isinstance(error, _TryAgainError) and (error.cause.retry_after_s or True)
 
 
 class Client:
@@ -93,7 +100,7 @@ class Client:
         url: for example `http://127.0.0.1:8642`.
         key: an admin or a worker key.
         retry_for_s: how long a request that gets no answer is repeated. Every request here may be repeated: where the
-            first was taken after all, the second changes nothing (`fail` and `release` are then answered 409).
+            first was taken after all, the second changes nothing.
     """
 
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
@@ -358,18 +365,18 @@ class Client:
         return answer.model_validate_json(self._send(method, path, **request).content)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        deadline = time.monotonic() + self._retry_for_s
+        deadline_s = time.monotonic() + self._retry_for_s
         try:
             for attempt in stamina.retry_context(
-                on=_TryAgainError, attempts=None, timeout=self._retry_for_s, wait_initial=0.05, wait_max=1.0
+                on=_may_try_again, attempts=None, timeout=self._retry_for_s, wait_initial=0.05, wait_max=1.0
             ):
                 with attempt:
-                    return self._once(method, path, last=time.monotonic() > deadline, **request)
+                    return self._once(method, path, deadline_s=deadline_s, **request)
         except _TryAgainError as error:
             raise error.cause from None
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _once(self, method: str, path: str, *, last: bool, **request: Any) -> httpx.Response:
+    def _once(self, method: str, path: str, *, deadline_s: float, **request: Any) -> httpx.Response:
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
         try:
@@ -381,7 +388,7 @@ class Client:
         if response.is_success:
             return response
         refusal = _refusal(response)
-        if response.status_code in RETRIED_STATUS and not last:
+        if response.status_code in RETRIED_STATUS and time.monotonic() + refusal.retry_after_s < deadline_s:
             raise _TryAgainError(refusal)
         raise refusal
 
@@ -424,4 +431,6 @@ def _refusal(response: httpx.Response) -> ClientError:
         type_ = str(problem["type"]).rpartition(":")[2]
     except (ValueError, KeyError, TypeError):
         text, type_ = f"unexpected answer {response.status_code} from {response.request.url}", "unexpected"
-    return ClientError(text, status=response.status_code, type_=type_)
+    asked = response.headers.get("Retry-After", "")
+    retry_after_s = float(asked) if asked.isdecimal() else 0.0  # a date says no more than that we are to wait
+    return ClientError(text, status=response.status_code, type_=type_, retry_after_s=retry_after_s)

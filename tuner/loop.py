@@ -14,10 +14,9 @@ import math
 import os
 import socket
 import threading
-import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
@@ -26,6 +25,7 @@ import structlog
 from pydantic import PrivateAttr
 
 from tuner.client import ClientError
+from tuner.patience import until_answered
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
 from tuner.wire_lifecycle import HEARTBEAT_S
 
@@ -36,7 +36,6 @@ T = TypeVar("T")
 Reason = Literal["trainer-error", "out-of-memory", "device-fatal", "child-died", "timeout"]
 
 CLAIM_WAIT_S = 5.0  # while others run the last trials: also how late a loop learns that the study has ended
-RETRY_S = 1.0
 MAX_ERROR = 50_000
 SYSTEM = "system/"  # metrics of what the machine does, which are no result
 ENDED = ("completed", "failed", "cancelled")
@@ -113,27 +112,11 @@ def _claim(client: Client, study_id: int, holder: str) -> ClaimedAttempt | None:
     """The next trial, waited for; None once the study has ended."""
     while True:
         body = ClaimBody(request_id=uuid.uuid4().hex, worker_id=holder, study_id=study_id, wait_s=CLAIM_WAIT_S)
-        claimed = patiently(partial(client.claim, body))
+        claimed = until_answered(partial(client.claim, body), log.warning)
         if claimed:
             return claimed[0]
-        if patiently(partial(client.study, study_id)).state in ENDED:
+        if until_answered(partial(client.study, study_id), log.warning).state in ENDED:
             return None
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Calls until there is an answer; a refusal is one.
-
-    Raises:
-        ClientError: a refusal.
-    """
-    while True:
-        try:
-            return call()
-        except ClientError as error:
-            if error.status and error.status < 500:
-                raise
-            log.warning("the control plane is away: waiting", error=str(error))
-            time.sleep(RETRY_S)
 
 
 class Trial:
@@ -186,17 +169,22 @@ class Trial:
             TrialStopped: it is no longer ours, or its study was paused.
             NonFiniteError: a metric is NaN or infinite.
         """
-        checked = _checked(metrics, named, step)
-        self.metrics |= {name: value for name, value in checked.items() if not name.startswith(SYSTEM)}
-        sent = [ReportBody(step=step, metrics=checked)]
-        decision = self._insist(lambda: self._client.report(self.attempt_id, sent)).decision
-        if decision == "prune":
-            self._is_pruned = True
-            raise TrialPruned
-        self._is_paused = decision == "pause"
-        if self._is_paused:
-            self._is_to_wait = True
-            raise TrialStopped(f"trial {self.number} waits: its study was paused")
+        self.report_all([(step, {**(metrics or {}), **named})])
+
+    def report_all(self, reports: Iterable[tuple[int, Mapping[str, float]]]) -> int:
+        """Reports several steps by one request, at most 1,000; gives how many. What comes before a fault is reported.
+
+        Raises:
+            TrialPruned, TrialStopped, NonFiniteError: see `report`.
+        """
+        sent: list[ReportBody] = []
+        try:
+            for step, metrics in reports:
+                sent.append(ReportBody(step=step, metrics=_checked(metrics, step)))
+        finally:
+            if sent:
+                self._send(sent)
+        return len(sent)
 
     def complete(self, metrics: Mapping[str, float] | None = None, /, **named: float) -> str:
         """Hands in the result; gives the trial's state. It waits for a control plane that is away.
@@ -206,7 +194,7 @@ class Trial:
             NonFiniteError: a metric is NaN or infinite.
             ClientError: the study's objectives are not all there.
         """
-        body = CompleteBody(metrics=_checked(metrics, named, None))
+        body = CompleteBody(metrics=_checked({**(metrics or {}), **named}, None))
         return self._end(lambda: self._client.complete(self.attempt_id, body))
 
     def prune(self) -> str:
@@ -273,6 +261,18 @@ class Trial:
 
     # ---- the wire ----------------------------------------------------------------------------------------------------
 
+    def _send(self, sent: list[ReportBody]) -> None:
+        for each in sent:
+            self.metrics |= {name: value for name, value in each.metrics.items() if not name.startswith(SYSTEM)}
+        decision = self._insist(lambda: self._client.report(self.attempt_id, sent)).decision
+        if decision == "prune":
+            self._is_pruned = True
+            raise TrialPruned
+        self._is_paused = decision == "pause"
+        if self._is_paused:
+            self._is_to_wait = True
+            raise TrialStopped(f"trial {self.number} waits: its study was paused")
+
     def _fail(self, body: FailBody) -> str:
         return self._end(lambda: self._client.fail(self.attempt_id, body))
 
@@ -290,7 +290,7 @@ class Trial:
         """
         try:
             if not self._is_lost:
-                return patiently(call)
+                return until_answered(call, log.warning)
         except ClientError as error:
             if error.type != "stale-attempt":
                 raise
@@ -313,9 +313,9 @@ class Trial:
                 log.warning("the lease was not renewed", trial=self.number, error=str(error))
 
 
-def _checked(metrics: Mapping[str, float] | None, named: Mapping[str, float], step: int | None) -> dict[str, float]:
+def _checked(metrics: Mapping[str, float], step: int | None) -> dict[str, float]:
     """Plain floats, also of numpy's and torch's numbers."""
-    checked = {name: float(value) for name, value in {**(metrics or {}), **named}.items()}
+    checked = {name: float(value) for name, value in metrics.items()}
     for name, value in checked.items():
         if not math.isfinite(value):
             raise NonFiniteError(name, value, step)

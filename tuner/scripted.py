@@ -22,11 +22,12 @@ from tuner import studies as study_cases
 from tuner.domain.errors import NotFoundError, StaleAttemptError, StudyEndedError, TrialFinishedError, WrongStateError
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import FINISHED, StudyState
+from tuner.once import Caller, once
 from tuner.sampling import calls, plan, trial_json
 from tuner.sampling.calls import Id, Name, Number, Object, State, Step
 from tuner.sampling.trial_json import SCRIPT
 from tuner.store import attempts as attempt_rows
-from tuner.store import history, studies, trials
+from tuner.store import history, notify, studies, trials
 from tuner.store.database import transaction
 from tuner.wire import CompleteBody, FailBody
 
@@ -35,26 +36,28 @@ BY_ITSELF = ("grid", "brute")  # samplers that visit every point, and must have 
 
 
 @dataclass(frozen=True)
-class Script:
-    """Who calls: `holder` names the script's process, `request_id` the request, also when it is sent again."""
+class Script(Caller):
+    """A script that calls, by one of its requests."""
 
     engine: Engine
-    holder: str
-    request_id: str
 
 
 def call(engine: Engine, method: str, arguments: Mapping[str, Any], *, holder: str, request_id: str) -> Any:
-    """Calls a method of Optuna's storage; gives something for `json.dumps`.
+    """Calls a method of Optuna's storage; gives something for `json.dumps`. The same request again takes effect once.
 
     Raises:
         TunerError: see `tuner.sampling.calls.call`, and
+        IdempotencyMismatchError: the request called something else before.
         StudyEndedError: nothing further starts in this study.
         StaleAttemptError: the trial is not, or no longer, this script's.
     """
-    script = Script(engine, holder, request_id)
+    script = Script(holder, request_id, engine)
     if method == "renew" or (method in METHODS and _has_spec(engine, arguments)):
         return calls.checked(METHODS[method], script, arguments)
-    return calls.call(engine, method, arguments)
+    if method not in calls.ONCE:
+        return calls.call(engine, method, arguments)
+    asked = {"method": method, "arguments": dict(arguments)}
+    return once(engine, script, asked, lambda connection: calls.call(connection, method, arguments))
 
 
 def _has_spec(engine: Engine, arguments: Mapping[str, Any]) -> bool:
@@ -109,9 +112,14 @@ def _enqueue(script: Script, study_id: int, template: Object) -> int:
     point = trial.system_attrs.get(study_cases.FIXED_PARAMS)
     if template["state"] != "WAITING" or not isinstance(point, dict):
         raise WrongStateError("this study takes enqueued points, and no trials from elsewhere: `tuner import` does")
-    (number,) = study_cases.enqueue(script.engine, study_id, [point])
-    with transaction(script.engine) as connection:
+
+    def add(connection: Connection) -> int:
+        (number,) = study_cases.add_points(connection, study_id, [point])
         return int(trials.get(connection, study_id, number).id)
+
+    trial_id = int(once(script.engine, script, {"study_id": study_id, "point": point}, add))
+    notify.work(script.engine)
+    return trial_id
 
 
 def set_trial_state_values(script: Script, trial_id: Id, state: State, values: list[Number] | None = None) -> Object:

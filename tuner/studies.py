@@ -124,19 +124,25 @@ def enqueue(engine: Engine, study_id: int, points: list[dict[str, Scalar]]) -> l
         WrongStateError: the study takes no new trials.
     """
     with transaction(engine) as connection:
-        study = studies.lock(connection, study_id)
-        spec = specs.require(study)
-        moved(study.name, study.state, Move.ENQUEUE)
-        check_points(spec, points, "/points")
-        room = None if study.budget_trials is None else study.budget_trials - study.n_created
-        if room is not None and len(points) > room:
-            detail = f"the budget has room for {room} more trials, and these are {len(points)}: send fewer"
-            raise InvalidError([FieldError("/points", detail)])
-        numbers = list(range(study.n_created, study.n_created + len(points)))
-        for number, point in zip(numbers, points, strict=True):
-            trials.create(connection, study_id, number, {FIXED_PARAMS: point})
-        studies.change(connection, study_id, n_created=study.n_created + len(points))
+        numbers = add_points(connection, study_id, points)
     notify.work(engine)
+    return numbers
+
+
+def add_points(connection: Connection, study_id: int, points: list[dict[str, Scalar]]) -> list[int]:
+    """The same within a transaction; nobody is told that there is work."""
+    study = studies.lock(connection, study_id)
+    spec = specs.require(study)
+    moved(study.name, study.state, Move.ENQUEUE)
+    check_points(spec, points, "/points")
+    room = None if study.budget_trials is None else study.budget_trials - study.n_created
+    if room is not None and len(points) > room:
+        detail = f"the budget has room for {room} more trials, and these are {len(points)}: send fewer"
+        raise InvalidError([FieldError("/points", detail)])
+    numbers = list(range(study.n_created, study.n_created + len(points)))
+    for number, point in zip(numbers, points, strict=True):
+        trials.create(connection, study_id, number, {FIXED_PARAMS: point})
+    studies.change(connection, study_id, n_created=study.n_created + len(points))
     return numbers
 
 

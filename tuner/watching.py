@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuner.follow import patiently
+from tuner.patience import until_answered
 from tuner.show import console, duration
 from tuner.wire import StudyOut, TrialOut
 
@@ -40,7 +40,7 @@ def watch(client: Client, study_id: int, *, quiet: bool = False) -> StudyOut:
 
 def _follow(client: Client, study_id: int, look: Callable[[StudyOut], None], told: Console) -> StudyOut:
     while True:
-        study = patiently(lambda: client.study(study_id), lambda text: told.print(text, soft_wrap=True))
+        study = until_answered(lambda: client.study(study_id), lambda text: told.print(text, soft_wrap=True))
         look(study)
         if study.state in ENDED:
             return study
@@ -150,8 +150,8 @@ def _published(client: Client, study: StudyOut) -> list[TrialOut]:
     """The best trials, once MLflow has the first one's model; or as they are, if it takes a minute or will have none."""
     deadline_s = time.monotonic() + PUBLISH_TIMEOUT_S
     while True:
-        is_idle = patiently(lambda: client.study(study.id), _print).tracking == "idle"
-        found = patiently(lambda: client.best(study.id), _print)
+        is_idle = until_answered(lambda: client.study(study.id), _print).tracking == "idle"
+        found = until_answered(lambda: client.best(study.id), _print)
         if not found or found[0].model_uri is not None or is_idle or time.monotonic() > deadline_s:
             return found
         time.sleep(POLL_S)

@@ -185,6 +185,21 @@ def test_a_file_of_data_is_uploaded_and_tuned_in_one_go(tuner: Any, client: Clie
     assert tuner("dataset", "delete", f"{table.stem}@1").stdout == f"Data set {table.stem}@1 is deleted.\n"
 
 
+def test_a_file_called_like_a_built_in_set_is_uploaded_under_a_name_of_its_own(
+    tuner: Any, client: Client, table: Path
+) -> None:
+    file = table.rename(table.with_name("iris.csv"))
+
+    done = tuner("submit", "--dataset", str(file), "--target", "size", "--trials", "1", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    spec = json.loads(done.stdout)["spec"]
+    assert (spec["name"], spec["dataset"]) == ("my-iris", "my-iris@1")
+    assert (client.dataset("iris").builtin, client.dataset("iris").rows) == (True, 150)
+    assert client.dataset("my-iris").rows == 120
+    client.delete_dataset("my-iris")
+
+
 def test_data_sets_are_added_listed_and_shown(tuner: Any, table: Path, tmp_path: Path) -> None:
     name = uuid.uuid4().hex[:8]
     lines = table.read_text().splitlines()

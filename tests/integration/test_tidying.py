@@ -12,6 +12,7 @@ from tests import studying
 from tuner import studies
 from tuner.domain.spec import StudySpec
 from tuner.maintenance import tidy
+from tuner.once import Caller, once
 
 
 def test_old_keys_and_workers_go_and_new_ones_stay(engine: Engine, tmp_path: Path) -> None:
@@ -34,6 +35,20 @@ def test_old_keys_and_workers_go_and_new_ones_stay(engine: Engine, tmp_path: Pat
     with engine.begin() as connection:
         assert connection.execute(text("select key from tuner.idempotency_keys")).scalars().all() == ["new"]
         assert connection.execute(text("select id from tuner.workers")).scalars().all() == ["here"]
+
+
+def test_old_answers_go_and_new_ones_stay(engine: Engine, tmp_path: Path) -> None:
+    for request_id in ("old", "new"):
+        once(engine, Caller("h", request_id), {}, lambda _: 1)
+    with engine.begin() as connection:
+        connection.execute(
+            text("update tuner.answered_calls set created_at = now() - interval '3 days' where request_id = 'old'")
+        )
+
+    assert tidy.run_once(engine, tmp_path).answers == 1
+
+    with engine.begin() as connection:
+        assert connection.execute(text("select request_id from tuner.answered_calls")).scalars().all() == ["new"]
 
 
 def test_halves_of_uploads_go_once_they_are_old(engine: Engine, tmp_path: Path) -> None:

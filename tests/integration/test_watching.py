@@ -43,7 +43,7 @@ def test_watching_goes_on_when_the_control_plane_comes_back(
         thread = threading.Thread(target=lambda: ended.append(watching.watch(client, study_id)))
         thread.start()
         until(lambda: sees("running: 0/1 done"), "it is watched")
-    until(lambda: sees("no answer from the control plane"), "it says so")
+    until(lambda: sees("no answer from http"), "it says so")
     with serving(gate(engine, tmp_path), port=int(url.rpartition(":")[2])):
         until(lambda: sees("the control plane is back"), "it goes on")
         complete(engine, attempt, 0.5)

@@ -1,4 +1,4 @@
-"""Duty: forget what is of no use any more: old Idempotency-Keys, workers long gone, halves of uploads."""
+"""Duty: forget what is of no use any more: old Idempotency-Keys and answers, workers long gone, halves of uploads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tuner.store import tidying
 from tuner.store.database import transaction
 
 KEEP_KEYS_DAYS = 7
+KEEP_ANSWERS_DAYS = 2  # a script whose call was answered and that has not heard it yet, sends it again
 KEEP_WORKERS_DAYS = 7
 KEEP_DRAFTS_HOURS = 24  # an upload that goes on writes to its folder
 
@@ -21,6 +22,7 @@ class Counts:
     """Rows and folders removed in one round."""
 
     keys: int
+    answers: int
     workers: int
     drafts: int
 
@@ -39,7 +41,8 @@ def run_once(engine: Engine, store: Path) -> Counts:
     """
     with transaction(engine) as connection:
         keys = tidying.remove_keys(connection, KEEP_KEYS_DAYS)
+        answers = tidying.remove_answers(connection, KEEP_ANSWERS_DAYS)
         gone = tidying.remove_workers(connection, KEEP_WORKERS_DAYS)
     old_s = KEEP_DRAFTS_HOURS * 3600.0
     drafts = uploads.remove_drafts(store, old_s) + datasets.remove_drafts(engine, store, older_than_s=old_s)
-    return Counts(keys=keys, workers=gone, drafts=drafts)
+    return Counts(keys=keys, answers=answers, workers=gone, drafts=drafts)

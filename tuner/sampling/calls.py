@@ -13,7 +13,7 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError, validate_call
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from tuner.domain.errors import (
     FieldError,
@@ -36,8 +36,8 @@ State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
 Object = dict[str, Any]
 
 
-def call(engine: Engine, method: str, arguments: Mapping[str, Any]) -> Any:
-    """Calls a method; gives something for `json.dumps`.
+def call(where: Engine | Connection, method: str, arguments: Mapping[str, Any]) -> Any:
+    """Calls a method, within the transaction of a connection if it is given one; gives something for `json.dumps`.
 
     Raises:
         NotFoundError: no such method, study or trial.
@@ -48,7 +48,7 @@ def call(engine: Engine, method: str, arguments: Mapping[str, Any]) -> Any:
     """
     if method not in METHODS:
         raise NotFoundError(f"Optuna's storage has no method {method!r} here: there are {', '.join(sorted(METHODS))}")
-    return checked(METHODS[method], TunerStorage(engine), arguments)
+    return checked(METHODS[method], TunerStorage(where), arguments)
 
 
 def checked(function: Callable[..., Any], first: Any, arguments: Mapping[str, Any]) -> Any:
@@ -175,3 +175,6 @@ METHODS = _listed(
     get_trial,
     get_trials,
 )
+
+# those whose repetition would be a second effect, or would be refused; the others may be sent as often as one likes
+ONCE = frozenset({"create_new_study", "delete_study", "create_new_trial", "set_trial_state_values"})

@@ -27,7 +27,7 @@ from optuna.trial import TrialState as OptunaState
 from typing_extensions import override
 
 from tuner.client import Client, ClientError
-from tuner.loop import patiently
+from tuner.patience import until_answered
 from tuner.sampling import distributions, trial_json
 
 WAIT_S = 1.0  # while as many trials run as the study allows at once
@@ -167,7 +167,8 @@ class RemoteStorage(BaseStorage):
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
         """As Optuna has it; the end of a trial whose lease was lost is not taken, which is logged, and False.
 
-        Nor is that of one that was given back, since it has not ended.
+        Nor is that of one that was given back, since it has not ended. However an end is answered, the lease is kept no
+        longer: what was refused goes to whoever asks next.
         """
         if trial_id in self._here.given_back:
             self._here.given_back.discard(trial_id)
@@ -181,10 +182,10 @@ class RemoteStorage(BaseStorage):
                 raise
             log.warning("the result was not taken: %s", error)
             answer = {"done": False, "lease_s": None}
-        if state.is_finished():
-            self._here.held.pop(trial_id, None)
-        else:
-            self._here.hold(trial_id, answer["lease_s"])
+        finally:
+            if state.is_finished():
+                self._here.held.pop(trial_id, None)
+        self._here.hold(trial_id, answer["lease_s"])
         return bool(answer["done"])
 
     @override
@@ -246,10 +247,10 @@ class _Session:
         threading.Thread(target=self._keep, name="leases", daemon=True).start()
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """Calls until there is an answer, and raises what Optuna raises."""
+        """Calls until there is an answer, always by one request id, and raises what Optuna raises."""
         ask: Callable[[], Any] = partial(self._client.optuna, method, self._body(arguments))
         try:
-            return patiently(ask)
+            return until_answered(ask, log.warning)
         except ClientError as error:
             kind = ERRORS.get(error.type)
             if kind is None:

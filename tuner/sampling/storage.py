@@ -32,13 +32,16 @@ R = TypeVar("R")
 
 
 class TunerStorage(BaseStorage):
-    """Made from a database's URL or an engine; a pickle of it holds the URL, password included."""
+    """Made from a database's URL or an engine; a pickle of it holds the URL, password included.
 
-    def __init__(self, engine_or_url: Engine | str) -> None:
-        self.engine = engine_or_url if isinstance(engine_or_url, Engine) else database.connect(engine_or_url)
+    Made from a connection, its calls are parts of that connection's transaction.
+    """
+
+    def __init__(self, where: Engine | Connection | str) -> None:
+        self.engine: Engine | Connection = database.connect(where) if isinstance(where, str) else where
 
     def __getstate__(self) -> dict[str, str]:
-        return {"url": self.engine.url.render_as_string(hide_password=False)}
+        return {"url": self.engine.engine.url.render_as_string(hide_password=False)}
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.engine = database.connect(state["url"])

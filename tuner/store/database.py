@@ -56,7 +56,10 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed at the end, rolled back on an exception."""
-    with engine.begin() as connection:
+def transaction(where: Engine | Connection) -> Iterator[Connection]:
+    """One transaction: committed at the end, rolled back on an exception; of a connection's own it is a part."""
+    if isinstance(where, Connection):
+        yield where
+        return
+    with where.begin() as connection:
         yield connection

@@ -270,6 +270,16 @@ idempotency_keys = Table(
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
 )
 
+answered_calls = Table(
+    "answered_calls",
+    metadata,
+    Column("holder", Text, primary_key=True),  # the process that called
+    Column("request_id", Text, primary_key=True),
+    Column("call_digest", Text, nullable=False),
+    Column("answer", Text),  # JSON; NULL within the transaction that answers, and never after
+    Column("created_at", Timestamp, nullable=False, server_default=NOW),
+)
+
 duties = Table(
     "duties",
     metadata,

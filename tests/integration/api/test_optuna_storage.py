@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Engine
 
 import tuner
+from tests.acceptance.waiting import until
 from tests.auditor import audit
 from tests.integration.conftest import ADMIN
 from tests.studying import external
@@ -192,6 +193,32 @@ def test_the_end_of_a_trial_that_was_cancelled_is_not_taken_and_the_script_ends(
     with pytest.raises(StudyEndedError, match="cancelled"):
         opened(storage, study).optimize(cancelled)
     assert [trial.state for trial in client.trials(study.id)] == ["cancelled"]
+    audit(engine)
+
+
+def test_a_trial_whose_end_was_refused_goes_to_others_and_the_script_is_told(
+    client: Client, storage: RemoteStorage, engine: Engine
+) -> None:
+    constraints = [{"metric": "size_mb", "max": 5.0}]
+    study = client.submit(external(constraints=constraints, limits={"lease_s": 1}, budget={"trials": 1}))
+    script = opened(storage, study)
+    trial = script.ask()
+    objective(trial)
+
+    with pytest.raises(ValueError, match="judges trials by size_mb"):
+        script.tell(trial, 1.0)
+
+    def is_given_back() -> bool:
+        reap.run_once(engine)
+        return client.trial(study.id, 0).state == "waiting"
+
+    until(is_given_back, "nobody renews its lease", deadline_s=30.0)
+    again = script.ask()
+    assert again.number == 0
+    objective(again)
+    again.set_user_attr("size_mb", 1.0)
+    script.tell(again, 2.0)
+    assert [each.state for each in client.trial(study.id, 0).attempts] == ["lost", "succeeded"]
     audit(engine)
 
 
