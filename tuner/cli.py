@@ -308,6 +308,7 @@ def trials(
         show.trials(found, listed)
 
 
+app.command("trial")(cli_seeing.trial)
 app.command("logs")(cli_seeing.logs)
 
 

@@ -11,7 +11,6 @@ import shutil
 import tarfile
 import threading
 import time
-import traceback
 import uuid
 from concurrent.futures import wait
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from tuner.client import Client, ClientError
+from tuner.tracebacks import told
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
@@ -115,10 +115,10 @@ class Slot:
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
-        except Exception:
+        except Exception as error:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
-            self._tell_failure(attempt, traceback.format_exc())
+            self._tell_failure(attempt, told(error, self._client.key))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_suffix(".tar").unlink(missing_ok=True)
@@ -159,7 +159,7 @@ class Slot:
     def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
         """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""
         try:
-            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error[-50_000:]))
+            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error))
         except ClientError as refusal:
             log.warning("the lease will expire", attempt=str(attempt.attempt_id), error=str(refusal))
 
@@ -192,10 +192,7 @@ class Slot:
             return self._over_limit(watch, child)
         if message is None:
             self._child, self._is_training = None, False
-            death = child.describe_death()
-            return FailBody(
-                reason="child-died", error=f"{death}\n{child.log.whole()[-10_000:].decode(errors='replace')}"
-            )
+            return child.tell_death()
         if isinstance(message, Ready):
             return None
         self._is_training = False
@@ -272,7 +269,7 @@ class Slot:
         _pack(folder, tar)
         self._client.upload(attempt.attempt_id, tar)
         if isinstance(outcome, Done):
-            body = CompleteBody(state=outcome.state, metrics=outcome.metrics, best_step=outcome.best_step)
+            body = CompleteBody(**outcome.model_dump(exclude={"type"}))
             ended = self._client.complete(attempt.attempt_id, body)
         else:
             ended = self._client.fail(attempt.attempt_id, _failure(outcome))
@@ -307,7 +304,7 @@ class _Watch:
 def _failure(outcome: Failed | FailBody) -> FailBody:
     if isinstance(outcome, FailBody):
         return outcome
-    return FailBody(reason=outcome.reason, error=outcome.error[-50_000:], step=outcome.step, metric=outcome.metric)
+    return FailBody(**outcome.model_dump(exclude={"type", "broken"}))
 
 
 def _raise_if_stale(error: ClientError) -> None:
