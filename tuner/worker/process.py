@@ -73,6 +73,7 @@ class Child:
     def tell_death(self) -> FailBody:
         """How it ended, with its last words; one that has only stopped talking is killed."""
         death = self._describe_death()
+        self._close_stdin()
         last_words = self.log.whole()[-LAST_WORDS_BYTES:].decode(errors="replace")
         if self._process.returncode == -signal.SIGKILL and self._kills.happened():
             peak_bytes = children_peak_bytes()
