@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers import losses, optimizers, preprocessing, schedules
+from trainers import losses, memory, optimizers, preprocessing, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
@@ -126,20 +126,24 @@ def _train_epoch(
     """Takes one step per batch of row indices; gives the mean training loss over rows."""
     network.train()
     parameters, weights = list(network.parameters()), optimizers.weights(network)
+
+    def loss_of(x: Tensor, targets: Tensor) -> Tensor:
+        with _precision(config, x_train.device):
+            outputs = network(x)
+        return problem.loss(outputs.float(), targets)
+
+    def penalty() -> Tensor:
+        return config.l1 * losses.l1(weights)
+
     summed = torch.zeros((), device=x_train.device)
     for step, rows in enumerate(batches, start=steps_before):
         factor = schedule(step)
         x, targets = x_train.index_select(0, rows), problem.train_targets.index_select(0, rows)
         if augment is not None:
             x, targets = augment(x, targets)
-        with _precision(config, x_train.device):
-            outputs = network(x)
-        loss = problem.loss(outputs.float(), targets)
-        summed += loss.detach() * len(rows)
-        if config.l1 > 0:
-            loss = loss + config.l1 * losses.l1(weights)
         optimizers.forget_gradients(parameters)
-        torch.autograd.backward(loss)
+        loss = memory.backward(loss_of, x, targets, network, penalty if config.l1 > 0 else None)
+        summed += loss * len(rows)
         if config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         move(config.learning_rate * factor)
@@ -162,7 +166,7 @@ def _validate(
     network.eval()
     chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // data.x_validation[0].numel()))
     with torch.inference_mode():
-        outputs = torch.cat([network(chunk) for chunk in torch.split(data.x_validation, chunk_rows)])
+        outputs = memory.in_chunks(network, data.x_validation, chunk_rows)
         loss = problem.loss(outputs, problem.validation_targets).item()
         predictions = problem.head(outputs).cpu().numpy()
     _refuse_non_finite(step, {"val/loss": loss})

@@ -17,14 +17,20 @@ import structlog
 from sqlalchemy import Connection, Engine, func
 
 from tuner import specs
+from tuner.domain import ends
+from tuner.domain.ends import EndDetail
 from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
+from tuner.domain.redact import redacted
 from tuner.domain.spec import StudySpec, metric_key
-from tuner.domain.states import RETRIED, AttemptState, StudyState, TrialEnd, TrialState
+from tuner.domain.states import POLICIES, AttemptState, StudyState, TrialEnd, TrialState, is_retried
 from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, logs, notify, studies, trials
 from tuner.store.database import transaction
 from tuner.wire import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
+
+NO_DETAIL = EndDetail()
+LIMITS = {TrialEnd.TIMEOUT: "trial_minutes", TrialEnd.NO_PROGRESS: "no_progress_minutes"}
 
 log = structlog.get_logger()
 
@@ -56,14 +62,17 @@ def report(
         attempts.add_reports(connection, rows)
     if is_paused or spec.pruner.name == "none" or not any(row["pruner_step"] is not None for row in rows):
         return go_on
-    return go_on.model_copy(update={"decision": "prune"}) if _is_pruned(engine, attempt) else go_on
+    return go_on.model_copy(update={"decision": "prune"}) if _is_pruned(engine, attempt_id, attempt) else go_on
 
 
-def _is_pruned(engine: Engine, attempt: Any) -> bool:
+def _is_pruned(engine: Engine, attempt_id: uuid.UUID, attempt: Any) -> bool:
     """The pruner's word; the reports are stored already, so a pruner that fails prunes nothing and refuses nothing."""
     try:
         with transaction(engine) as connection:
-            return prune.should_prune(connection, attempt.study_id, attempt.trial_id)
+            why = prune.decide(connection, attempt.study_id, attempt.trial_id)
+            if why is not None:
+                attempts.foretell_end(connection, attempt_id, why.model_dump_json())
+            return why is not None
     except Exception:
         log.exception("the pruner failed", study=attempt.study_id, trial_id=attempt.trial_id)
         return False
@@ -126,8 +135,14 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
         spec = specs.of(study)
         state = TrialState(body.state)
         values = _values(spec, body) if state is TrialState.COMPLETE else None
+        detail = ends.stored(_of_result(connection, study, spec, body))
         ended = attempts.end(
-            connection, attempt_id, AttemptState.SUCCEEDED, end_reason=TrialEnd(body.state), result_digest=digest
+            connection,
+            attempt_id,
+            AttemptState.SUCCEEDED,
+            end_reason=TrialEnd(body.state),
+            end_detail=detail,
+            result_digest=digest,
         )
         if not ended:
             return _repeated(connection, attempt_id, digest)
@@ -139,6 +154,7 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
             state=state,
             was_live=True,
             end_reason=TrialEnd(body.state),
+            end_detail=detail,
             objective_values=values,
             metrics=body.metrics,
             best_step=body.best_step,
@@ -146,6 +162,17 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
         )
         settle(connection, counted, spec, exhausted=exhausted)
     return TrialEnded(study_id=study.id, trial=study.trial_number, state=state)
+
+
+def _of_result(connection: Connection, study: Any, spec: StudySpec, body: CompleteBody) -> EndDetail:
+    """The facts of an end with a result; a loop that prunes by a rule of its own tells its last step."""
+    if body.state == "complete":
+        return EndDetail(memory=body.memory)
+    if study.end_detail is not None:
+        return ends.read(study.end_detail).model_copy(update={"memory": body.memory})
+    last = attempts.last_report(connection, study.trial_id)
+    seen = {} if last is None else {"step": last.pruner_step, "value": last.value, "metric": _objective_key(spec)}
+    return EndDetail(**seen, rule="its own loop ended it", memory=body.memory)
 
 
 def _is_best(study: Any, spec: StudySpec, values: list[float] | None, metrics: Mapping[str, float]) -> bool:
@@ -185,9 +212,9 @@ def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
         StaleAttemptError: the attempt is live no more, and did not end so.
     """
     where = f"step {body.step}, {body.metric}: " if body.reason == "non-finite" else ""
-    return _end_without_result(
-        engine, attempt_id, AttemptState.FAILED, TrialEnd(body.reason), f"{where}{body.error}".replace("\0", "")
-    )
+    error = redacted(f"{where}{body.error}").replace("\0", "")
+    detail = EndDetail(step=body.step, metric=body.metric, memory=body.memory)
+    return _end_without_result(engine, attempt_id, AttemptState.FAILED, TrialEnd(body.reason), error, detail)
 
 
 def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
@@ -205,10 +232,12 @@ def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
     """Ends an attempt as lost if its lease has run out; False if it was renewed or ended meanwhile."""
     with transaction(engine) as connection:
         study = attempts.lock_study(connection, attempt_id)
-        if study is None or not attempts.is_expired(connection, attempt_id):
+        silent = None if study is None else attempts.lock_expired(connection, attempt_id)
+        if study is None or silent is None:
             return False
-        error = f"worker {study.worker_id} was not heard of for {study.lease_s:g} s"
-        _end(connection, study, AttemptState.LOST, TrialEnd.LOST, error)
+        error = f"worker {silent.worker} was not heard of for {study.lease_s:g} s"
+        detail = EndDetail(worker=silent.worker, last_heartbeat=silent.last_heartbeat)
+        _end(connection, study, AttemptState.LOST, TrialEnd.LOST, error, detail)
     notify.work(engine)
     log.warning(
         "lease expired", attempt=str(attempt_id), study=study.id, trial=study.trial_number, worker=study.worker_id
@@ -217,30 +246,40 @@ def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
 
 
 def _end_without_result(
-    engine: Engine, attempt_id: uuid.UUID, state: AttemptState, reason: TrialEnd, error: str
+    engine: Engine,
+    attempt_id: uuid.UUID,
+    state: AttemptState,
+    reason: TrialEnd,
+    error: str,
+    detail: EndDetail = NO_DETAIL,
 ) -> TrialEnded:
     with transaction(engine) as connection:
         study = _locked(connection, attempt_id)
-        trial_state = _end(connection, study, state, reason, error)
+        trial_state = _end(connection, study, state, reason, error, detail)
     if trial_state is TrialState.WAITING:
         notify.work(engine)
     return TrialEnded(study_id=study.id, trial=study.trial_number, state=trial_state)
 
 
-def _end(connection: Connection, study: Any, state: AttemptState, reason: TrialEnd, error: str) -> TrialState:
+def _end(
+    connection: Connection, study: Any, state: AttemptState, reason: TrialEnd, error: str, detail: EndDetail
+) -> TrialState:
     """Ends a live attempt and decides what becomes of its trial; `study` is what `_locked` gave."""
-    if not attempts.end(connection, study.attempt_id, state, end_reason=reason, error=error):
-        return _ended_alike(connection, study.attempt_id, state, reason, error)
     spec = specs.of(study)
+    if reason in LIMITS:
+        detail = detail.model_copy(update={"limit_minutes": getattr(spec.limits, LIMITS[reason])})
+    facts = ends.stored(detail)
+    if not attempts.end(connection, study.attempt_id, state, end_reason=reason, end_detail=facts, error=error):
+        return _ended_alike(connection, study.attempt_id, state, reason, error)
     # a lost ask used up nothing: nobody has trained; the attempt is locked, so the trial cannot be started any more
-    is_free = reason is TrialEnd.RELEASED or (
+    is_free = not POLICIES[reason].uses_attempt or (
         reason is TrialEnd.LOST and trials.by_id(connection, study.trial_id).state == TrialState.WAITING
     )
-    if is_free or (reason in RETRIED and study.n_attempts + 1 < spec.limits.max_attempts):
+    if is_free or _is_retried(connection, study, spec, reason, detail):
         trials.wait_again(connection, study.id, study.trial_id, used_attempt=not is_free)
         settle(connection, studies.get(connection, study.id), spec)
         return TrialState(trials.by_id(connection, study.trial_id).state)  # cancelled, if the study is closing
-    fail_live(connection, study, reason, error)
+    fail_live(connection, study, reason, error, facts)
     return TrialState.FAILED
 
 
@@ -252,6 +291,17 @@ def _ended_alike(
     if attempt is None or (attempt.state, attempt.end_reason, attempt.error) != (state, reason, error):
         raise _stale(attempt_id)
     return TrialState(attempt.trial_state)
+
+
+def _is_retried(connection: Connection, study: Any, spec: StudySpec, reason: TrialEnd, detail: EndDetail) -> bool:
+    by_kernel = detail.memory is not None and detail.memory.killed
+    return is_retried(
+        reason,
+        used=study.n_attempts + 1,
+        max_attempts=spec.limits.max_attempts,
+        alike=attempts.count_ended(connection, study.trial_id, reason) if by_kernel else 1,
+        by_kernel=by_kernel,
+    )
 
 
 def _locked(connection: Connection, attempt_id: uuid.UUID) -> Any:

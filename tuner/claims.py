@@ -8,7 +8,6 @@ asks again, or the lease expires. A sampler that looks at no other trial is aske
 from __future__ import annotations
 
 import json
-import traceback
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, queue, studies, trials
 from tuner.store.database import TRANSIENT, transaction
+from tuner.tracebacks import told
 from tuner.wire import ClaimedAttempt
 
 log = structlog.get_logger()
@@ -39,6 +39,7 @@ class Held:
         study: the study's row.
         params: the trial's, from an earlier attempt; empty: to be sampled.
         is_running: it has been started already, by this request when it came before.
+        halvings: how often the kernel killed it for want of memory: with whole batches it would come to that again.
     """
 
     attempt_id: uuid.UUID
@@ -47,6 +48,7 @@ class Held:
     study: Any
     params: dict[str, Any]
     is_running: bool
+    halvings: int = 0
 
 
 def claim(
@@ -151,7 +153,12 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
         study=studies.get(connection, attempt.study_id),
         params=json.loads(attempt.params),
         is_running=attempt.trial_state == TrialState.RUNNING,
+        halvings=_halvings(connection, attempt.trial_id, attempt.n_attempts),
     )
+
+
+def _halvings(connection: Connection, trial_id: int, used_attempts: int) -> int:
+    return attempts.count_ended(connection, trial_id, TrialEnd.OUT_OF_MEMORY) if used_attempts else 0
 
 
 def _hold(
@@ -181,7 +188,8 @@ def _hold(
     attempt_id = queue.hold_waiting(connection, study, waiting.id, terms)
     if attempt_id is None:
         return None
-    return Held(attempt_id, waiting.id, waiting.number, study, json.loads(waiting.params), is_running=False)
+    params, halvings = json.loads(waiting.params), _halvings(connection, waiting.id, waiting.n_attempts)
+    return Held(attempt_id, waiting.id, waiting.number, study, params, is_running=False, halvings=halvings)
 
 
 def _at_once(connection: Connection, study: Any) -> queue.Sampled | None:
@@ -211,8 +219,8 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
                 params = _sample(connection, held)
     except TRANSIENT:
         raise
-    except Exception:
-        _fail_unsampled(engine, held.attempt_id, traceback.format_exc())
+    except Exception as error:
+        _fail_unsampled(engine, held.attempt_id, told(error))
         return None
     if params is not None:
         return _answer(held, specs.of(held.study), params)
@@ -309,5 +317,6 @@ def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttem
         lease_s=spec.limits.lease_s,
         trial_minutes=spec.limits.trial_minutes,
         no_progress_minutes=spec.limits.no_progress_minutes,
+        halvings=held.halvings,
         profile=spec.profile and study.n_complete == 0,  # so the first that completes was profiled, however many run
     )

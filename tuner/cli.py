@@ -41,6 +41,7 @@ for command in (
     cli_studies.watch,
     cli_studies.studies,
     cli_studies.trials,
+    cli_seeing.trial,
     cli_seeing.logs,
     cli_studies.best,
     cli_studies.importances,

@@ -1,4 +1,4 @@
-"""The commands for seeing what happens, and for using what came out: `tuner logs`, `tuner predict`."""
+"""The commands for seeing what happens, and for using what came out: `tuner trial`, `tuner logs`, `tuner predict`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,27 @@ TrialName = Annotated[
 ]
 
 
+def _parts(trial: str) -> tuple[str, int]:
+    study, slash, number = trial.rpartition("/")
+    if not slash or not number.isdecimal():
+        raise typer.BadParameter(f"{trial!r}: write STUDY/TRIAL, for example digits/3")
+    return study, int(number)
+
+
+def trial(trial: TrialName, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show one trial: parameters, result, and why it and each attempt at it ended."""
+    from tuner import show_trial
+
+    study, number = _parts(trial)
+    with terminal.client() as client:
+        found = client.study(study)
+        shown = client.trial(found.id, number)
+    if as_json:
+        terminal.print_json(shown.model_dump(mode="json"))
+    else:
+        show_trial.trial(found, shown)
+
+
 def logs(
     trial: TrialName,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the trial has ended.")] = False,
@@ -25,15 +46,13 @@ def logs(
     """Print what a trial prints, while it runs and afterwards."""
     from tuner import follow as following
 
-    study, slash, number = trial.rpartition("/")
-    if not slash or not number.isdecimal():
-        raise typer.BadParameter(f"{trial!r}: write STUDY/TRIAL, for example digits/3")
+    study, number = _parts(trial)
     with terminal.client() as client:
         found = client.study(study)
         if follow:
-            pieces = following.logs(client, found.id, int(number), attempt, say=_say)
+            pieces = following.logs(client, found.id, number, attempt, say=_say)
         else:
-            pieces = following.log(client, found.id, int(number), attempt)
+            pieces = following.log(client, found.id, number, attempt)
         for piece in pieces:
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()

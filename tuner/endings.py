@@ -76,7 +76,7 @@ def cancel_live(connection: Connection, study_id: int, attempt_id: uuid.UUID, tr
         )
 
 
-def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str) -> None:
+def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str, end_detail: str | None = None) -> None:
     """Fails the trial of an attempt that has just ended, for good.
 
     Args:
@@ -84,6 +84,7 @@ def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str) 
         study: its row with that of the attempt, as `attempts.lock_study` gave them.
         reason: why.
         error: what its user should see.
+        end_detail: the facts, as stored.
     """
     exhausted = after.after_trial(connection, study.id, study.trial_id, TrialState.FAILED, None, {})
     counted = trials.finish(
@@ -94,6 +95,7 @@ def fail_live(connection: Connection, study: Any, reason: TrialEnd, error: str) 
         was_live=True,
         end_reason=reason,
         error=error,
+        end_detail=end_detail,
     )
     settle(connection, counted, specs.of(study), exhausted=exhausted)
 

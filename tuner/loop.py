@@ -14,7 +14,6 @@ import math
 import os
 import socket
 import threading
-import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -25,7 +24,9 @@ import structlog
 from pydantic import PrivateAttr
 
 from tuner.client import ClientError
+from tuner.domain.redact import redacted
 from tuner.patience import until_answered
+from tuner.tracebacks import told
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
 from tuner.wire_lifecycle import HEARTBEAT_S
 
@@ -204,7 +205,7 @@ class Trial:
 
     def fail(self, error: str = "", reason: Reason = "trainer-error") -> str:
         """Fails the trial, or has it tried again where the reason says nothing of it (`child-died`, `device-fatal`)."""
-        return self._fail(FailBody(reason=reason, error=error[-MAX_ERROR:]))
+        return self._fail(FailBody(reason=reason, error=redacted(error, self._client.key)[-MAX_ERROR:]))
 
     def release(self) -> str:
         """Gives the trial back: whoever claims next runs it, with the same parameters."""
@@ -237,7 +238,7 @@ class Trial:
             self._fail(FailBody(reason="non-finite", error=str(error), step=error.step, metric=error.metric))
             return True
         if isinstance(error, Exception):
-            self.fail("".join(traceback.format_exception(error)))
+            self.fail(told(error, self._client.key))
         else:  # Ctrl-C says nothing of the trial
             self.release()
         return False

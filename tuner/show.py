@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tuner.wire import StudyOut, TrialOut, WorkerOut
 
@@ -79,13 +80,19 @@ def studies(found: Sequence[StudyOut]) -> None:
 def trials(study: StudyOut, listed: Sequence[TrialOut]) -> None:
     names = list(study.spec.search_space or {})
     metrics = [objective.metric for objective in study.spec.objectives or []]
-    table = new_table("trial", "state", *metrics, *names, "duration")
+    table = new_table("trial", "state", *metrics, *names, "duration", "end")
     for trial in listed:
         values = [f"{value:.4f}" for value in trial.values or []] or [""] * len(metrics)
-        params = [_value(trial.params.get(name, "")) for name in names]
+        params = [shown_value(trial.params.get(name, "")) for name in names]
         took = "" if trial.duration_s is None else f"{trial.duration_s:.1f} s"
-        table.add_row(str(trial.number), trial.state, *values, *params, took)
+        table.add_row(str(trial.number), trial.state, *values, *params, took, _end(trial))
     console.print(table)
+
+
+def _end(trial: TrialOut) -> Text:
+    """Why it ended, where its state alone does not tell; as it stands, since it may hold brackets."""
+    tells_more = trial.end is not None and trial.end.text != trial.state
+    return Text(trial.end.text if tells_more and trial.end is not None else "")
 
 
 def best(study: StudyOut, listed: Sequence[TrialOut]) -> None:
@@ -98,11 +105,11 @@ def compare(named: Sequence[tuple[str, TrialOut]], title: str) -> None:
     table = new_table(title, *(name for name, _trial in named))
     params = sorted({name for _name, trial in named for name in trial.params})
     for name in params:
-        table.add_row(name, *(_value(trial.params.get(name, "")) for _name, trial in named))
+        table.add_row(name, *(shown_value(trial.params.get(name, "")) for _name, trial in named))
     table.add_section()
     metrics = sorted({name for _name, trial in named for name in trial.metrics or {}})
     for name in metrics:
-        table.add_row(name, *(_value((trial.metrics or {}).get(name, "")) for _name, trial in named))
+        table.add_row(name, *(shown_value((trial.metrics or {}).get(name, "")) for _name, trial in named))
     console.print(table)
 
 
@@ -129,5 +136,5 @@ def new_table(*columns: str) -> Table:
     return made
 
 
-def _value(value: object) -> str:
+def shown_value(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)

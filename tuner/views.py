@@ -10,10 +10,12 @@ import binascii
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from tuner import specs
+from tuner.domain import ends
 from tuner.domain.errors import FieldError, InvalidError, NotFoundError
 from tuner.domain.spec import StudySpec
 from tuner.sampling import importances, pareto
@@ -23,6 +25,7 @@ from tuner.wire import (
     ArtifactOut,
     AttemptOut,
     Best,
+    EndOut,
     HistoryPage,
     HistoryTrial,
     Importances,
@@ -199,11 +202,33 @@ def history_page(connection: Connection, study_id: int, *, cursor: str | None, l
 def trial(connection: Connection, study_id: int, number: int) -> TrialDetail:
     """One trial with its attempts."""
     row = trials.get(connection, study_id, number)
-    held = [AttemptOut.model_validate(attempt) for attempt in attempts.of_trial(connection, row.id)]
+    held = [_attempt(attempt) for attempt in attempts.of_trial(connection, row.id)]
     shown = _trial(row)
     return TrialDetail(
         **shown.model_dump(), distributions=json.loads(row.distributions), attempts=held, run_id=row.run_id
     )
+
+
+def _attempt(row: attempts.AttemptRow) -> AttemptOut:
+    return AttemptOut(
+        id=row.id,
+        number=row.number,
+        state=row.state,
+        worker_id=row.worker_id,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        end_reason=row.end_reason,
+        end=_end(row),
+        error=row.error,
+    )
+
+
+def _end(row: Any) -> EndOut | None:
+    """Of a trial or an attempt; a running one may know already why it is to be pruned, and has not ended."""
+    if row.end_reason is None:
+        return None
+    detail = ends.read(row.end_detail)
+    return EndOut(reason=row.end_reason, text=ends.line(row.end_reason, detail, row.error), **dict(detail))
 
 
 def trial_id(connection: Connection, study_id: int, number: int) -> int:
@@ -234,6 +259,7 @@ def _trial(row: trials.TrialRow) -> TrialOut:
         number=row.number,
         state=row.state,
         end_reason=row.end_reason,
+        end=_end(row),
         params=json.loads(row.params),
         values=row.objective_values,
         metrics=None if row.metrics is None else json.loads(row.metrics),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from tuner.domain.ends import EndDetail, Memory
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
 
@@ -154,6 +155,15 @@ class Enqueued(Answer):
 # ---- trials ----------------------------------------------------------------------------------------------------------
 
 
+class EndOut(EndDetail):
+    """Why a trial or an attempt ended: the reason, a line for people, and the facts of its kind."""
+
+    model_config = ConfigDict(extra="ignore")  # a client takes what a newer service tells
+
+    reason: str
+    text: str
+
+
 class AttemptOut(Answer):
     id: UUID
     number: int
@@ -162,6 +172,7 @@ class AttemptOut(Answer):
     started_at: datetime
     ended_at: datetime | None
     end_reason: str | None
+    end: EndOut | None = None
     error: str | None
 
 
@@ -169,6 +180,7 @@ class TrialOut(Answer):
     number: int
     state: str
     end_reason: str | None
+    end: EndOut | None = Field(default=None, description="Null until it has ended.")
     params: dict[str, Scalar]
     values: list[float] | None
     metrics: dict[str, float] | None
@@ -299,6 +311,9 @@ class ClaimedAttempt(Answer):
     lease_s: float
     trial_minutes: float | None
     no_progress_minutes: float | None
+    halvings: int = Field(
+        default=0, description="How often to halve the rows of a batch that are in memory at once, from the start."
+    )
     profile: bool = Field(default=False, description="Whether to look which operators take the time.")
 
 
@@ -346,6 +361,7 @@ class CompleteBody(Body):
     state: Literal["complete", "pruned"] = "complete"
     metrics: Metrics
     best_step: Step | None = None
+    memory: Memory | None = Field(default=None, description="Memory ran out, and it went on with smaller pieces.")
 
 
 class FailBody(Body):
@@ -355,6 +371,7 @@ class FailBody(Body):
     error: LongText = ""
     step: Step | None = None
     metric: Annotated[StrictStr, Field(max_length=200)] | None = None
+    memory: Memory | None = Field(default=None, description="out-of-memory: where, how much, and what was tried.")
 
 
 class TrialEnded(Answer):

@@ -68,7 +68,14 @@ def test_a_study_from_file_to_result_and_through_optunas_file_into_another(
     assert len(json.loads(tuner("trials", name, "--json").stdout)) == 5
     assert json.loads(tuner("best", name, "--json").stdout)[0]["number"] == client.study(name).best.number  # type: ignore[union-attr]
     assert set(json.loads(tuner("importances", name, "--json").stdout)) == {"learning_rate", "width"}
-    for command in (["studies"], ["trials", name], ["best", name], ["importances", name], ["workers"]):
+    for command in (
+        ["studies"],
+        ["trials", name],
+        ["trial", f"{name}/0"],
+        ["best", name],
+        ["importances", name],
+        ["workers"],
+    ):
         shown = tuner(*command)
         assert shown.returncode == 0, shown.stderr
         assert "Traceback" not in shown.stderr

@@ -101,6 +101,8 @@ def test_a_trial_over_its_limit_of_time_fails(client: Client, limit: str, reason
     assert (failed.state, failed.end_reason) == ("failed", reason)
     assert failed.error is not None
     assert limit in failed.error
+    assert failed.end is not None
+    assert failed.end.limit_minutes == 0.0005
 
 
 def test_a_pruned_trial_keeps_its_log_and_the_numbers_of_its_curves(client: Client) -> None:

@@ -76,6 +76,11 @@ def prepare(train: Part, validation: Part, device: str) -> OnDevice:
     return prepared
 
 
+def forget() -> None:
+    """Empties the cache; what a training is using lives on with it."""
+    _cache.clear()
+
+
 def _rows_digest(rows: np.ndarray) -> str:
     return hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()
 

@@ -5,7 +5,7 @@ Owns the body of `POST /studies`. `tuner.resolve` fills what was left out and ch
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
@@ -13,6 +13,8 @@ from tuner.domain.search import NonePrunerSpec, PrunerSpec, SamplerSpec, TpeSpec
 from tuner.domain.space import ParameterName, Scalar, SearchSpace, Text, condition_order
 
 EXTERNAL = "external"
+MAX_TRIALS = 100_000
+MIN_FAILURES = 10  # the default of budget.max_failures, for studies of up to 100 trials
 RESOURCE_METRICS = ("parameters", "model_bytes", "latency_ms", "train_s")  # all to be minimised
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -57,18 +59,27 @@ class Constraint(_Part):
 
 
 class Budget(_Part):
-    trials: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    trials: Annotated[StrictInt, Field(ge=1, le=MAX_TRIALS)] | None = None
     hours: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] | None = Field(
         default=None, description="Wall time since the first claim, pauses excluded."
     )
     max_parallel: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
     max_failures: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
-        default=10, description="The study fails with its n-th failed trial; null: never."
+        default=MIN_FAILURES,
+        description="The study fails with its n-th failed trial; null: never. Left out: 10, or a tenth of `trials`.",
     )
     target: Finite | None = Field(default=None, description="Stop once the first objective is at least as good.")
     no_improvement: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Stop after this many finished trials without a better best."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _failures_by_size(cls, given: Any) -> Any:
+        """A large study may lose more trials to what is rare; one that only fails still stops early."""
+        if not isinstance(given, dict) or "max_failures" in given or not isinstance(given.get("trials"), int):
+            return given
+        return {**given, "max_failures": max(MIN_FAILURES, min(given["trials"], MAX_TRIALS) // 10)}
 
     @model_validator(mode="after")
     def _some_limit(self) -> Self:

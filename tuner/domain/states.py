@@ -8,6 +8,7 @@ The store's CHECK constraints are written from these enums.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal, NamedTuple
 
 from tuner.domain.errors import WrongStateError
 
@@ -122,8 +123,65 @@ def moved(study_name: str, state: str, move: Move) -> StudyState:
     raise WrongStateError(f"study {study_name} is {here} and takes no {move}: {cure}")
 
 
-# These kinds are tried again, up to `limits.max_attempts`: they say something of the machine, not of the trial.
-RETRIED = frozenset({TrialEnd.LOST, TrialEnd.CHILD_DIED, TrialEnd.DEVICE_FATAL})
+class Policy(NamedTuple):
+    """What becomes of a trial whose attempt ended so.
+
+    Attributes:
+        retried: whether it is tried again: `never` (the end is the trial's), `always`, up to `limits.max_attempts`, or
+            `once` at most.
+        uses_attempt: whether the end counts towards `limits.max_attempts`.
+        why: for people.
+    """
+
+    retried: Literal["never", "up to max_attempts", "once", "always"]
+    uses_attempt: bool
+    why: str
+
+
+# Tried again is what says something of the machine, and not of the trial. `docs/endings.md` shows this table.
+POLICIES = {
+    TrialEnd.COMPLETE: Policy("never", False, "It has its result."),
+    TrialEnd.PRUNED: Policy("never", False, "The pruner judged it: its value so far counts for the sampler."),
+    TrialEnd.CANCELLED: Policy("never", False, "Its study was cancelled, or closed before it could start."),
+    TrialEnd.TRAINER_ERROR: Policy("never", True, "The same code with the same parameters raises again."),
+    TrialEnd.NON_FINITE: Policy("never", True, "The same parameters diverge again."),
+    TrialEnd.OUT_OF_MEMORY: Policy(
+        "once",
+        True,
+        "Only where the kernel killed the training process, since others may have used the memory. Where the trainer saw "
+        "it, smaller pieces of the batch were tried at once, and what still does not fit is final.",
+    ),
+    TrialEnd.DEVICE_FATAL: Policy(
+        "up to max_attempts", True, "The device broke; a new process, or another device, may do."
+    ),
+    TrialEnd.CHILD_DIED: Policy("up to max_attempts", True, "The training process died of something else than memory."),
+    TrialEnd.TIMEOUT: Policy("never", True, "It would take as long again."),
+    TrialEnd.NO_PROGRESS: Policy("never", True, "It hung, and would hang again."),
+    TrialEnd.LOST: Policy(
+        "up to max_attempts",
+        True,
+        "Its worker fell silent. One that was lost before it had parameters uses up nothing.",
+    ),
+    TrialEnd.RELEASED: Policy("always", False, "Its worker gave it back: it drains, or has no room."),
+    TrialEnd.SAMPLER_ERROR: Policy("never", True, "No parameters could be drawn."),
+    TrialEnd.IMPORTED: Policy("never", False, "It ran elsewhere, before this study."),
+}
+
+
+def is_retried(reason: TrialEnd, *, used: int, max_attempts: int, alike: int, by_kernel: bool) -> bool:
+    """Whether a trial waits again after an attempt that ended for this reason.
+
+    Args:
+        reason: of the attempt.
+        used: attempts used up, with this one.
+        max_attempts: the study's limit.
+        alike: attempts at this trial that ended for this reason, with this one.
+        by_kernel: out of memory: whether the kernel killed the process.
+    """
+    retried = POLICIES[reason].retried
+    if retried == "once":
+        return by_kernel and alike <= 1 and used < max_attempts
+    return retried == "always" or (retried == "up to max_attempts" and used < max_attempts)
 
 
 def final_state(reason: StudyEnd) -> StudyState:

@@ -56,11 +56,15 @@ def build(spec: PrunerSpec | InnerPrunerSpec, *, max_resource: int | None) -> op
                 interval_steps=spec.interval_steps,
             )
         case PatientSpec():
-            alone = isinstance(spec.wrapped, NonePrunerSpec)
-            wrapped = None if alone else build(spec.wrapped, max_resource=max_resource)
+            wrapped = None if is_alone(spec) else build(spec.wrapped, max_resource=max_resource)
             return op.PatientPruner(wrapped, patience=spec.patience, min_delta=spec.min_delta)
         case WilcoxonSpec():
             return op.WilcoxonPruner(p_threshold=spec.p_threshold, n_startup_steps=spec.n_startup_steps)
+
+
+def is_alone(spec: PatientSpec) -> bool:
+    """Whether patience decides by itself."""
+    return isinstance(spec.wrapped, NonePrunerSpec)
 
 
 def _percentile(spec: MedianSpec | PercentileSpec) -> op.PercentilePruner:

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Double, Row, Select, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
 from tuner.store.prepared import Prepared
-from tuner.store.tables import artifacts, attempts, reports, studies, trials
+from tuner.store.tables import artifacts, attempts, reports, studies, trials, workers
 
 AttemptRow = Row[Any]
 
@@ -49,7 +49,7 @@ def lock_study(connection: Connection, attempt_id: uuid.UUID) -> Row[Any] | None
 _LOCK_STUDY = Prepared(
     "attempt_lock_study",
     f"""
-    select a.id as attempt_id, a.trial_id, a.worker_id, a.lease_s, a.result_digest,
+    select a.id as attempt_id, a.trial_id, a.worker_id, a.lease_s, a.result_digest, a.end_detail,
            t.number as trial_number, t.state as trial_state, t.n_attempts,
            s.deadline < coalesce(s.paused_at, now()) as is_past_deadline, {", ".join(f"s.{column.name}" for column in studies.c)}
     from tuner.attempts a join tuner.trials t on t.id = a.trial_id join tuner.studies s on s.id = t.study_id
@@ -96,6 +96,7 @@ def end(
     state: AttemptState,
     *,
     end_reason: str,
+    end_detail: str | None = None,
     error: str | None = None,
     result_digest: str | None = None,
 ) -> bool:
@@ -106,6 +107,7 @@ def end(
             "attempt_id": attempt_id,
             "state": state,
             "end_reason": end_reason,
+            "end_detail": end_detail,
             "error": error,
             "result_digest": result_digest,
         },
@@ -117,15 +119,29 @@ _END = Prepared(
     "attempt_end",
     """
     update tuner.attempts set
-        state = :state, ended_at = now(), end_reason = :end_reason, error = :error, result_digest = :result_digest
+        state = :state, ended_at = now(), end_reason = :end_reason, end_detail = :end_detail, error = :error,
+        result_digest = :result_digest
     where id = :attempt_id and state = 'running'
     """,
     attempt_id="uuid",
     state="text",
     end_reason="text",
+    end_detail="text",
     error="text",
     result_digest="text",
 )
+
+
+def foretell_end(connection: Connection, attempt_id: uuid.UUID, end_detail: str) -> None:
+    """Notes why a live attempt is to be pruned; the first word stands, since that is what ends it."""
+    first = (attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.end_detail.is_(None))
+    connection.execute(update(attempts).where(*first).values(end_detail=end_detail))
+
+
+def count_ended(connection: Connection, trial_id: int, end_reason: str) -> int:
+    """How many attempts at a trial ended for this reason."""
+    alike = (attempts.c.trial_id == trial_id, attempts.c.end_reason == end_reason)
+    return int(connection.execute(select(func.count()).select_from(attempts).where(*alike)).scalar_one())
 
 
 def live_of_study(connection: Connection, study_id: int) -> list[AttemptRow]:
@@ -139,16 +155,28 @@ def expired(connection: Connection, limit: int) -> list[uuid.UUID]:
     return list(connection.execute(query.order_by(attempts.c.lease_until).limit(limit)).scalars())
 
 
-def is_expired(connection: Connection, attempt_id: uuid.UUID) -> bool:
-    query = select(attempts.c.lease_until < func.clock_timestamp()).where(
-        attempts.c.id == attempt_id, attempts.c.state == "running"
-    )
-    return bool(connection.execute(query.with_for_update()).scalar_one_or_none())
+def lock_expired(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
+    """A live attempt whose lease ran out, locked, with `last_heartbeat` and the worker's name; None: it did not."""
+    name = select(workers.c.name).where(workers.c.id == attempts.c.worker_id).scalar_subquery()
+    query: Select[Any] = select(
+        (attempts.c.lease_until - func.make_interval(0, 0, 0, 0, 0, 0, attempts.c.lease_s)).label("last_heartbeat"),
+        func.coalesce(name, attempts.c.worker_id).label("worker"),
+    ).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease_until < func.clock_timestamp())
+    return connection.execute(query.with_for_update(of=attempts)).one_or_none()
 
 
 def add_reports(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Stores reports; those whose trial, fold and step are known already are dropped. Returns how many were new."""
     return connection.execute(upsert(reports).values(list(rows)).on_conflict_do_nothing()).rowcount
+
+
+def last_report(connection: Connection, trial_id: int) -> Row[Any] | None:
+    """The last report of a trial that its pruner could see: `pruner_step` and `value`, None where that is NaN."""
+    finite = func.nullif(reports.c.value, literal("NaN", Double)).label("value")
+    query: Select[Any] = select(reports.c.pruner_step, finite).where(
+        reports.c.trial_id == trial_id, reports.c.pruner_step.is_not(None)
+    )
+    return connection.execute(query.order_by(reports.c.pruner_step.desc()).limit(1)).one_or_none()
 
 
 def replace_artifacts(connection: Connection, attempt_id: uuid.UUID, rows: Sequence[Mapping[str, Any]]) -> None:

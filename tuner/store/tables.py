@@ -164,6 +164,7 @@ trials = Table(
     Column("finish_seq", BigInteger),
     Column("end_reason", Text),
     Column("error", Text),  # what went wrong, with the traceback where there is one
+    Column("end_detail", Text),  # the facts of its end, as JSON: `tuner.domain.ends`
     Column("run_id", Text),  # MLflow's
     Column("model_id", Text),  # of its model, MLflow's
     Column("published_at", Timestamp),  # everything of it is in MLflow
@@ -201,6 +202,7 @@ attempts = Table(
     Column("started_at", Timestamp, nullable=False, server_default=NOW),
     Column("ended_at", Timestamp),
     Column("end_reason", Text),
+    Column("end_detail", Text),  # of a running one: why the pruner wants it to end
     Column("error", Text),
     Column("result_digest", Text),  # of the accepted result: the same again gets 200
     UniqueConstraint("trial_id", "number"),

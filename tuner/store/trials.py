@@ -159,6 +159,7 @@ def finish(
     metrics: Mapping[str, float] | None = None,
     best_step: int | None = None,
     error: str | None = None,
+    end_detail: str | None = None,
     finished_at: datetime | None = None,
     is_best: bool = False,
 ) -> StudyRow:
@@ -176,6 +177,7 @@ def finish(
                 "metrics": None if metrics is None else json.dumps(metrics),
                 "best_step": best_step,
                 "error": error,
+                "end_detail": end_detail,
                 "finished_at": finished_at,
                 "is_best": is_best,
             },
@@ -206,7 +208,7 @@ def _finish_statement(state: TrialState) -> Prepared:
                 state = '{state}', finish_seq = (select finish_seq from study),
                 finished_at = coalesce(:finished_at, now()), end_reason = :end_reason,
                 objective_values = :objective_values, metrics = :metrics,
-                best_step = :best_step, error = :error
+                best_step = :best_step, error = :error, end_detail = :end_detail
             where id = :trial_id
         )
         select *, deadline < coalesce(paused_at, now()) as is_past_deadline from study
@@ -219,6 +221,7 @@ def _finish_statement(state: TrialState) -> Prepared:
         metrics="text",
         best_step="integer",
         error="text",
+        end_detail="text",
         finished_at="timestamptz",
         is_best="boolean",
     )

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
+from tuner.domain import ends
 from tuner.domain.spec import StudySpec
 from tuner.tracking import names
 
@@ -79,13 +80,26 @@ def trial_end(spec: StudySpec, trial: Any) -> Content:
     """What is known once the trial has ended."""
     tags = {"tuner.state": str(trial.state), **_attempt_tags(trial)}
     if trial.end_reason is not None:
-        tags["tuner.end_reason"] = trial.end_reason
+        tags |= _end_tags(trial)
     if trial.error:
         tags["tuner.error"] = trial.error[:MAX_ERROR]
     if trial.best_step is not None:
         tags["tuner.best_step"] = str(trial.best_step)
     points = final_metrics(spec, trial, step=trial.best_step or 0)
     return Content(params=trial_params(spec, trial), metrics=points, tags=tags)
+
+
+def _end_tags(trial: Any) -> dict[str, str]:
+    """The reason, a line for people, and every fact under a tag of its own."""
+    detail = ends.read(trial.end_detail)
+    facts = detail.model_dump(mode="json", exclude={"memory"})
+    if detail.memory is not None:
+        facts |= detail.memory.model_dump(mode="json")
+    return {
+        "tuner.end_reason": trial.end_reason,
+        "tuner.end": ends.line(trial.end_reason, detail, trial.error),
+        **{f"tuner.end.{name}": str(value) for name, value in facts.items()},
+    }
 
 
 def final_metrics(spec: StudySpec, trial: Any, *, step: int) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from tuner.domain.ends import Memory
 from tuner.wire import ClaimedAttempt
 
 
@@ -54,6 +55,7 @@ class Done(BaseModel):
     state: Literal["complete", "pruned"]
     metrics: dict[str, float]
     best_step: int | None
+    memory: Memory | None = None
 
 
 class Failed(BaseModel):
@@ -64,6 +66,7 @@ class Failed(BaseModel):
     error: str
     step: int | None = None
     metric: str | None = None
+    memory: Memory | None = None
     broken: bool = False
 
 

@@ -13,13 +13,17 @@ import subprocess
 import sys
 import threading
 
+from tuner.domain.ends import Memory
 from tuner.settings import child_environment
+from tuner.wire import FailBody
 from tuner.worker.devices import Device
+from tuner.worker.kernel import Kills, children_peak_bytes
 from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, Run
 from tuner.worker.trial_log import TrialLog
 
 MAX_LINE_BYTES = 2**16  # of a longer line, the pieces
 STOP_TIMEOUT_S = 5.0
+LAST_WORDS_BYTES = 10_000  # of the log, told with a death
 # a trial's log is what its trainer prints, at once, without the progress bars of saving the model
 QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
@@ -40,6 +44,8 @@ class Child:
         )
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self.log = TrialLog()
+        self._kills = Kills(self.pid)
+        self._peak_before_bytes = children_peak_bytes()
         self._threads = [
             threading.Thread(target=self._read, daemon=True),
             threading.Thread(target=self._read_log, daemon=True),
@@ -57,14 +63,30 @@ class Child:
     def send(self, message: Run | Decide) -> None:
         """Sends a message; a child that is dead is noticed by its inbox, not here."""
         assert self._process.stdin is not None
+        if isinstance(message, Run):
+            self._kills = Kills(self.pid)
         try:
             self._process.stdin.write(message.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             self._process.wait()
 
-    def describe_death(self) -> str:
-        """How it ended; one that has only stopped talking is killed."""
+    def tell_death(self) -> FailBody:
+        """How it ended, with its last words; one that has only stopped talking is killed."""
+        death = self._describe_death()
+        self._close_stdin()
+        last_words = self.log.whole()[-LAST_WORDS_BYTES:].decode(errors="replace")
+        if self._process.returncode == -signal.SIGKILL and self._kills.happened():
+            peak_bytes = children_peak_bytes()
+            known = peak_bytes if peak_bytes > self._peak_before_bytes else None  # otherwise another child's
+            return FailBody(
+                reason="out-of-memory",
+                error=f"{death}: the kernel was out of memory\n{last_words}",
+                memory=Memory(where="host", killed=True, peak_bytes=known),
+            )
+        return FailBody(reason="child-died", error=f"{death}\n{last_words}")
+
+    def _describe_death(self) -> str:
         try:
             code = self._process.wait(STOP_TIMEOUT_S)
             self._kill_group()  # what its trainers have started, which may hold the log open

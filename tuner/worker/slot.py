@@ -11,7 +11,6 @@ import shutil
 import tarfile
 import threading
 import time
-import traceback
 import uuid
 from concurrent.futures import wait
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Literal
 import structlog
 
 from tuner.client import Client, ClientError
+from tuner.tracebacks import told
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.wire_lifecycle import HEARTBEAT_S
 from tuner.worker.data_cache import DataCache
@@ -118,10 +118,10 @@ class Slot:
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child, CANCEL_TIMEOUT_S)
-        except Exception:
+        except Exception as error:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
-            self._tell_failure(attempt, traceback.format_exc())
+            self._tell_failure(attempt, told(error, self._client.key))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_suffix(".tar").unlink(missing_ok=True)
@@ -164,7 +164,7 @@ class Slot:
     def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
         """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""
         try:
-            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error[-50_000:]))
+            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error))
         except ClientError as refusal:
             log.warning("the lease will expire", attempt=str(attempt.attempt_id), error=str(refusal))
 
@@ -198,10 +198,7 @@ class Slot:
             return self._over_limit(watch, child)
         if message is None:
             self._child, self._is_training = None, False
-            death = child.describe_death()
-            return FailBody(
-                reason="child-died", error=f"{death}\n{child.log.whole()[-10_000:].decode(errors='replace')}"
-            )
+            return child.tell_death()
         if isinstance(message, Ready):
             return None
         self._is_training = False
@@ -279,7 +276,7 @@ class Slot:
         _pack(folder, tar)
         self._client.upload(attempt.attempt_id, tar)
         if isinstance(outcome, Done):
-            body = CompleteBody(state=outcome.state, metrics=outcome.metrics, best_step=outcome.best_step)
+            body = CompleteBody(**outcome.model_dump(exclude={"type"}))
             ended = self._client.complete(attempt.attempt_id, body)
         else:
             ended = self._client.fail(attempt.attempt_id, _failure(outcome))
@@ -319,7 +316,7 @@ def _heartbeat_s(attempt: ClaimedAttempt) -> float:
 def _failure(outcome: Failed | FailBody) -> FailBody:
     if isinstance(outcome, FailBody):
         return outcome
-    return FailBody(reason=outcome.reason, error=outcome.error[-50_000:], step=outcome.step, metric=outcome.metric)
+    return FailBody(**outcome.model_dump(exclude={"type", "broken"}))
 
 
 def _raise_if_stale(error: ClientError) -> None:

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import traceback
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainers import catalog, export
+from trainers import catalog, export, memory
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
 from trainers.data import split
-from tuner.worker import loaded
-from tuner.worker.messages import Done, Failed, Outcome, Run, Stopped
-
-FATAL_MARKS = ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "device-side assert")
-NO_MEMORY_MARK = "can't allocate memory"  # torch's allocator on the CPU raises a bare RuntimeError
+from tuner.worker import failures, loaded
+from tuner.worker.messages import Done, Outcome, Run, Stopped
 
 Tell = Callable[[int, int, Mapping[str, float]], None]
 """`tell(fold, step, metrics)` sends a report, and raises if the trial should end."""
@@ -49,25 +46,22 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
         last.update(numbers)
         tell(fold, step, numbers)
 
-    try:
-        return _train(run, device, tell_and_keep)
-    except TrialPruned as pruned:
-        if pruned.curves is not None:
-            _write_curves(pruned.curves, Path(run.folder))
-        return Done(state="pruned", metrics=last, best_step=None)
-    except TrialStopped:
-        return Stopped()
-    except NonFiniteError as error:
-        return Failed(reason="non-finite", error=str(error), step=error.step, metric=error.metric)
-    except (torch.OutOfMemoryError, MemoryError):
-        return Failed(reason="out-of-memory", error=traceback.format_exc(), broken=True)
-    except (Exception, SystemExit) as error:  # a trainer may be a script at heart
-        text = traceback.format_exc()
-        if NO_MEMORY_MARK in str(error):
-            return Failed(reason="out-of-memory", error=text, broken=True)
-        if any(mark in str(error) for mark in FATAL_MARKS):
-            return Failed(reason="device-fatal", error=text, broken=True)
-        return Failed(reason="trainer-error", error=text)
+    with memory.watched(_say, run.attempt.halvings) as fitting:
+        try:
+            done = _train(run, device, tell_and_keep)
+        except TrialPruned as pruned:
+            if pruned.curves is not None:
+                _write_curves(pruned.curves, Path(run.folder))
+            done = Done(state="pruned", metrics=last, best_step=None)
+        except TrialStopped:
+            return Stopped()
+        except (Exception, SystemExit) as error:  # a trainer may be a script at heart
+            return failures.failed(error, fitting)
+        return done.model_copy(update={"memory": failures.needed(fitting)})
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the trial's log
 
 
 def _checked(step: int, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, update
 
+from tuner.domain.ends import EndDetail
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import TrialState
 from tuner.sampling import after, ask, prune
@@ -80,11 +81,16 @@ def start(engine: Engine, study_id: int, trial_id: int | None = None) -> tuple[i
 
 def report(engine: Engine, study_id: int, trial_id: int, step: int, value: float) -> bool:
     """Stores a report; whether the trial should stop."""
+    return explained(engine, study_id, trial_id, step, value) is not None
+
+
+def explained(engine: Engine, study_id: int, trial_id: int, step: int, value: float) -> EndDetail | None:
+    """Stores a report; why the trial should stop, if it should."""
     row = {"trial_id": trial_id, "fold": 0, "step": step, "pruner_step": step, "value": value}
     with transaction(engine) as connection:
         connection.execute(insert(t.reports).values(**row))
     with transaction(engine) as connection:
-        return prune.should_prune(connection, study_id, trial_id)
+        return prune.decide(connection, study_id, trial_id)
 
 
 def finish(

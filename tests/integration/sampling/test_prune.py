@@ -146,7 +146,86 @@ def test_a_study_without_a_pruner_costs_no_statement(engine: Engine) -> None:
     statements: list[str] = []
     with transaction(engine) as connection:
         event.listen(connection, "before_cursor_execute", lambda *args: statements.append(args[2]))
-        pruned = prune.should_prune(connection, study_id, trial_id)
+        why = prune.decide(connection, study_id, trial_id)
 
-    assert not pruned
+    assert why is None
     assert statements == []
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("kind", SPECS)
+def test_every_pruning_tells_a_threshold_that_its_value_misses(engine: Engine, kind: str, direction: str) -> None:
+    """As Optuna decides: nothing but NaN, and the first at a rung, is pruned without one."""
+    curves = _curves(14, seed=3)
+    if direction == "maximize":
+        curves = [[1.2 - value for value in curve] for curve in curves]
+    sampler = {"name": "random", "seed": 0}
+    study_id = rows.study(
+        engine, {"x": rows.UNIT}, sampler, name=f"told {kind} {direction}", **_spec(SPECS[kind], direction)
+    )
+
+    told = []
+    for curve in curves:
+        trial_id, _ = rows.start(engine, study_id)
+        for step, value in enumerate(curve, start=1):
+            why = rows.explained(engine, study_id, trial_id, step, value)
+            if why is not None:
+                told.append(why)
+                assert (why.step, why.metric) == (step, "y")
+                rows.finish(engine, study_id, trial_id, None, state=TrialState.PRUNED)
+                break
+        else:
+            rows.finish(engine, study_id, trial_id, [curve[-1]])
+
+    assert told
+    for why in told:
+        assert why.rule
+        if why.threshold is None:
+            assert "NaN" in why.rule or "never go on" in why.rule
+            continue
+        assert why.value is not None
+        words = {"below": why.value < why.threshold, "above": why.value > why.threshold, "with p": why.value < 0.3}
+        assert any(word in why.rule and holds for word, holds in words.items()), why
+    assert any(why.threshold is not None for why in told)
+
+
+def test_the_median_that_is_told_is_that_of_the_complete_trials(engine: Engine) -> None:
+    spec = _spec({"name": "median", "n_startup_trials": 3}, "minimize")
+    study_id = rows.study(engine, {"x": rows.UNIT}, {"name": "random", "seed": 0}, **spec)
+    for value in (0.1, 0.2, 0.6):
+        trial_id, _ = rows.start(engine, study_id)
+        rows.report(engine, study_id, trial_id, 1, value)
+        rows.finish(engine, study_id, trial_id, [value])
+    trial_id, _ = rows.start(engine, study_id)
+
+    why = rows.explained(engine, study_id, trial_id, 1, 0.3)
+
+    assert why is not None
+    assert (why.value, why.threshold) == (0.3, 0.2)
+
+
+def test_the_rung_that_is_told_is_the_one_that_was_missed(engine: Engine) -> None:
+    spec = _spec({"name": "halving", "reduction_factor": 2}, "minimize")
+    study_id = rows.study(engine, {"x": rows.UNIT}, {"name": "random", "seed": 0}, **spec)
+    for value in (0.1, 0.2, 0.3):
+        rival, _ = rows.start(engine, study_id)
+        rows.report(engine, study_id, rival, 1, value)
+    trial_id, _ = rows.start(engine, study_id)
+
+    why = rows.explained(engine, study_id, trial_id, 1, 0.25)
+
+    assert why is not None
+    assert (why.value, why.threshold) == (0.25, 0.2)
+    assert why.rule == "above 0.2: the best 1/2 of 4 trials at rung 0 go on"
+
+
+def test_a_pruning_that_cannot_be_explained_stands(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune.explain, "explain", lambda *_: 1 / 0)
+    spec = _spec({"name": "threshold", "upper": 1.0}, "minimize")
+    study_id = rows.study(engine, {"x": rows.UNIT}, {"name": "random", "seed": 0}, **spec)
+    trial_id, _ = rows.start(engine, study_id)
+
+    why = rows.explained(engine, study_id, trial_id, 1, 2.0)
+
+    assert why is not None
+    assert (why.step, why.threshold) == (1, None)

@@ -40,6 +40,7 @@ def trial(**changes: Any) -> Any:
         "best_step": 2,
         "finished_at": T0,
         "end_reason": "complete",
+        "end_detail": None,
         "error": None,
         "attempt_id": "a",
         "attempt_number": 2,
@@ -90,6 +91,7 @@ def test_a_result_is_shown_at_its_best_epoch_and_once_more_as_the_objective() ->
     assert end.tags == {
         "tuner.state": "complete",
         "tuner.end_reason": "complete",
+        "tuner.end": "complete",
         "tuner.best_step": "2",
         "tuner.attempt": "2",
         "tuner.worker": "w",
@@ -181,3 +183,19 @@ def test_a_data_set_is_described_as_mlflow_describes_one() -> None:
     assert images is not None
     assert "schema" not in images
     assert content.dataset(study(facts='{"dataset": null}'), "http://h") is None
+
+
+def test_the_facts_of_an_end_are_tags() -> None:
+    detail = '{"step":3,"metric":"val/loss","value":0.9,"threshold":0.5,"rule":"above it","memory":{"where":"device"}}'
+    end = content.trial_end(SPEC, trial(state="pruned", end_reason="pruned", end_detail=detail, objective_values=None))
+
+    assert {name: value for name, value in end.tags.items() if name.startswith("tuner.end")} == {
+        "tuner.end_reason": "pruned",
+        "tuner.end": "pruned at step 3, val/loss 0.9: above it",
+        "tuner.end.step": "3",
+        "tuner.end.metric": "val/loss",
+        "tuner.end.value": "0.9",
+        "tuner.end.threshold": "0.5",
+        "tuner.end.rule": "above it",
+        "tuner.end.where": "device",
+    }
