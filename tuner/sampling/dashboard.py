@@ -44,6 +44,7 @@ def wsgi_app(engine_or_url: Engine | str) -> WSGIApplication:
     quiet.hush()
     storage = BoardStorage(engine_or_url)
     board: WSGIApplication = optuna_dashboard.wsgi(storage)
+    board.catchall = False  # type: ignore[attr-defined]  # what it raises the gate answers: 503 where the database is away
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]

@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
+from tuner.store import duties
 from tuner.store.prepared import Prepared
 from tuner.store.tables import artifacts, attempts, reports, studies, trials
 
@@ -132,17 +133,20 @@ def live_of_study(connection: Connection, study_id: int) -> list[AttemptRow]:
     return list(connection.execute(query))
 
 
+def _has_run_out() -> ColumnElement[bool]:
+    """A lease runs out only if it could have been renewed: all its length the control plane and its database were there."""
+    return and_(attempts.c.lease_until < func.clock_timestamp(), duties.has_served(attempts.c.lease_s))
+
+
 def expired(connection: Connection, limit: int) -> list[uuid.UUID]:
     """Live attempts whose lease ran out, by the database's clock."""
-    query = select(attempts.c.id).where(attempts.c.state == "running", attempts.c.lease_until < func.clock_timestamp())
+    query = select(attempts.c.id).where(attempts.c.state == "running", _has_run_out())
     return list(connection.execute(query.order_by(attempts.c.lease_until).limit(limit)).scalars())
 
 
 def is_expired(connection: Connection, attempt_id: uuid.UUID) -> bool:
-    query = select(attempts.c.lease_until < func.clock_timestamp()).where(
-        attempts.c.id == attempt_id, attempts.c.state == "running"
-    )
-    return bool(connection.execute(query.with_for_update()).scalar_one_or_none())
+    query = select(_has_run_out()).where(attempts.c.id == attempt_id, attempts.c.state == "running")
+    return bool(connection.execute(query.with_for_update(of=attempts)).scalar_one_or_none())
 
 
 def add_reports(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
