@@ -152,7 +152,7 @@ def worker(
     if key is None:
         _fail(f"no key: set TUNER_KEY to the worker key ({file} on the machine of the control plane)")
     logs.configure("worker")
-    agent.run(settings.base_url, key, slots=slots, name=name)
+    agent.run(settings.base_url, key, slots=slots, name=name, min_free_mb=settings.min_free_mb)
 
 
 def _start_process(name: str, *, with_parent: bool) -> None:

@@ -139,6 +139,7 @@ class Trial:
         number: in its study, from 0.
         params: the sampled parameters.
         fixed: the study's `fixed`.
+        lease_s: how long it stays ours without a word to the control plane.
         seed: for whatever is random, from the study's seed and the number.
         attempt_id: of this execution.
         metrics: reported so far, each metric's last value.
@@ -152,6 +153,7 @@ class Trial:
         self.seed = attempt.seed
         self.objectives = [objective["metric"] for objective in attempt.objectives]
         self.trial_minutes = attempt.trial_minutes
+        self.lease_s = attempt.lease_s
         self.attempt_id = attempt.attempt_id
         self.metrics: dict[str, float] = {}
         self._client = client
@@ -284,14 +286,17 @@ class Trial:
 
     def _keep(self, lease_s: float) -> None:
         """Renews the lease until the trial ends; without an answer it tries again."""
-        while not self._ended.wait(lease_s / 3):
+        pause_s = lease_s / 3
+        while not self._ended.wait(pause_s):
+            pause_s = lease_s / 3
             try:
-                self._client.report(self.attempt_id, [])
+                self._client.report(self.attempt_id, [], lease_s=lease_s)
             except ClientError as error:
                 if error.type == "stale-attempt":
                     self._lose()
                     return
                 log.warning("the lease was not renewed", trial=self.number, error=str(error))
+                pause_s = min(RETRY_S, lease_s / 3)
 
 
 def _checked(metrics: Mapping[str, float] | None, named: Mapping[str, float], step: int | None) -> dict[str, float]:
