@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -67,3 +67,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on an exception."""
     with engine.begin() as connection:
         yield connection
+
+
+def ping(engine: Engine) -> None:
+    """Raises one of TRANSIENT where the database does not answer."""
+    with transaction(engine) as connection:
+        connection.execute(select(1))
