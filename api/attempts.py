@@ -86,10 +86,15 @@ def report(attempt_id: UUID, body: ReportsBody, engine: EngineDep, metrics: Metr
 )
 async def upload(attempt_id: UUID, request: Request, engine: EngineDep, settings: SettingsDep) -> ArtifactList:
     """One tar of plain files, streamed to disk; sent again it replaces what was there."""
-    limit_bytes = settings.max_upload_mb * 2**20
-    return ArtifactList(
-        items=await uploads.receive(engine, settings.artifacts, attempt_id, request.stream(), limit_bytes)
+    items = await uploads.receive(
+        engine,
+        settings.artifacts,
+        attempt_id,
+        request.stream(),
+        limit_bytes=settings.max_upload_mb * 2**20,
+        min_free_bytes=settings.min_free_mb * 2**20,
     )
+    return ArtifactList(items=items)
 
 
 @router.post("/attempts/{attempt_id}/complete", summary="Hand in a trial's result")

@@ -14,10 +14,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from tuner import disk
 from tuner.domain import errors
 
 log = structlog.get_logger()
@@ -36,8 +37,10 @@ STATUS: dict[type[errors.TunerError], int] = {
     errors.ForbiddenError: 403,
     errors.TooLargeError: 413,
     errors.UnavailableError: 503,
+    errors.NoRoomError: 507,
 }
 RETRY_AFTER_S = 2
+DATABASE_AWAY = "the database does not answer just now: try again in a moment"
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -78,7 +81,17 @@ def of_domain(error: errors.TunerError, request_id: str) -> JSONResponse:
 
 
 def of_unexpected(error: Exception, *, path: str, request_id: str) -> JSONResponse:
-    """The answer to a mistake of ours, in REST, the gate or a mounted app; its traceback goes to the log."""
+    """The answer to what no handler expected, in REST, the gate or a mounted app.
+
+    A database that is away or busy is 503, a full disk 507; anything else is a mistake of ours, and its traceback goes to
+    the log.
+    """
+    if _is_passing(error):
+        log.warning("the database does not answer", error=str(error).splitlines()[0], path=path)
+        return of_domain(errors.UnavailableError(DATABASE_AWAY), request_id)
+    if disk.is_full(error):
+        log.error("no space is left", error=str(error), path=path)
+        return of_domain(errors.NoRoomError(errors.NO_ROOM), request_id)
     log.error("unexpected error", path=path, request_id=request_id, exc_info=error)
     return problem(
         type_="internal",
@@ -116,14 +129,10 @@ def install(app: FastAPI) -> None:
         return answer
 
     @app.exception_handler(PoolTimeoutError)
-    @app.exception_handler(OperationalError)
     @app.exception_handler(DBAPIError)
-    def database(request: Request, error: Exception) -> JSONResponse:
-        if not _is_passing(error):
-            return of_unexpected(error, path=request.url.path, request_id=request_id(request))
-        log.warning("the database does not answer", error=str(error).splitlines()[0], path=request.url.path)
-        detail = "the database does not answer just now: try again in a moment"
-        return of_domain(errors.UnavailableError(detail), request_id(request))
+    @app.exception_handler(OSError)
+    def passing(request: Request, error: Exception) -> JSONResponse:
+        return of_unexpected(error, path=request.url.path, request_id=request_id(request))
 
 
 def request_id(request: Request) -> str:
@@ -134,7 +143,8 @@ def _is_passing(error: Exception) -> bool:
     """Whether trying again may help: the connection is gone, there is none free, or a lock took too long."""
     if isinstance(error, PoolTimeoutError):
         return True
-    assert isinstance(error, DBAPIError)
+    if not isinstance(error, DBAPIError):
+        return False
     state = getattr(error.orig, "pgcode", None)
     return (
         error.connection_invalidated

@@ -7,9 +7,11 @@ under `/api/v1`.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 from sqlalchemy import Engine
+from starlette.responses import RedirectResponse
 from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,14 +38,32 @@ def routes(settings: Settings, engine: Engine) -> list[Mount | Route]:
     """The mounts, for the end of the route table."""
     wsgi: Any = dashboard.wsgi_app(engine)  # a2wsgi has types of its own for what the standard library names
     board: Any = WSGIMiddleware(wsgi, workers=4)
-    mlflow: ASGIApp = server.mlflow_app(
+    return [Mount(MLFLOW, app=_mlflow(settings, engine)), *(Unstripped(path, app=board) for path in DASHBOARD_PATHS)]
+
+
+def _mlflow(settings: Settings, engine: Engine) -> ASGIApp:
+    """MLflow's own app, or the way to the one that the user has elsewhere."""
+    if settings.mlflow_url is not None:
+        return Elsewhere(settings.tracking_url)
+    return server.mlflow_app(
         database_url=engine.url.render_as_string(hide_password=False),
         artifacts=settings.mlflow_artifacts,
         prefix=MLFLOW,
         allowed_hosts=allowed_hosts(settings),
         allowed_origins=[],
     )
-    return [Mount(MLFLOW, app=mlflow), *(Unstripped(path, app=board) for path in DASHBOARD_PATHS)]
+
+
+class Elsewhere:
+    """Sends whoever comes to the same path of another server; the key stays here, since clients drop it on the way."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = quote(scope["path"].removeprefix(scope.get("root_path", "")))
+        query = scope["query_string"].decode("latin-1")
+        await RedirectResponse(f"{self._url}{path}{f'?{query}' if query else ''}", 307)(scope, receive, send)
 
 
 def allowed_hosts(settings: Settings) -> list[str]:

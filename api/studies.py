@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import ConnectionDep, Cursor, EngineDep, Limit
+from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
 from tuner import studies, views
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import StudyState
@@ -129,6 +129,6 @@ def importances(
 
 
 @router.get("/{study_id}/mlflow", status_code=302, response_class=RedirectResponse, summary="The study in MLflow")
-def mlflow(study_id: StudyId, connection: ConnectionDep) -> RedirectResponse:
+def mlflow(study_id: StudyId, connection: ConnectionDep, settings: SettingsDep) -> RedirectResponse:
     """Redirects to the study's runs, sorted by the objective; 503 while MLflow does not show it yet."""
-    return RedirectResponse(links.of_study(connection, study_id), 302)
+    return RedirectResponse(links.of_study(connection, study_id, settings.mlflow_base), 302)

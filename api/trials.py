@@ -89,6 +89,6 @@ def figures(study_id: StudyId, number: Number, engine: EngineDep) -> None:
 
 
 @router.get("/{number}/mlflow", status_code=302, response_class=RedirectResponse, summary="The trial in MLflow")
-def mlflow(study_id: StudyId, number: Number, connection: ConnectionDep) -> RedirectResponse:
+def mlflow(study_id: StudyId, number: Number, connection: ConnectionDep, settings: SettingsDep) -> RedirectResponse:
     """Redirects to the trial's run; 503 while MLflow does not show it yet."""
-    return RedirectResponse(links.of_trial(connection, study_id, number), 302)
+    return RedirectResponse(links.of_trial(connection, study_id, number, settings.mlflow_base), 302)

@@ -111,11 +111,18 @@ def audit_files(engine: Engine, artifact_root: Path) -> None:
             assert hashlib.sha256(content).hexdigest() == row.sha256, f"{row.path} is what was uploaded"
 
 
-def audit_mlflow(engine: Engine, url: str, key: str) -> None:
-    """Asserts that MLflow shows every study once, with every trial's state, reports and result once."""
+def audit_mlflow(engine: Engine, url: str, key: str, *, base: str = "/mlflow") -> None:
+    """Asserts that MLflow shows every study once, with every trial's state, reports and result once.
+
+    Args:
+        engine: to our tables.
+        url: the control plane's, or with an empty `base` that of an MLflow of the user's own.
+        key: that it asks for.
+        base: where MLflow is mounted.
+    """
     with (
         engine.begin() as connection,
-        httpx.Client(base_url=f"{url}/mlflow", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http,
+        httpx.Client(base_url=f"{url}{base}", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http,
     ):
         for study in connection.execute(select(studies).where(studies.c.spec.is_not(None))):
             _audit_experiment(connection, http, study)

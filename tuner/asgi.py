@@ -1,6 +1,8 @@
-"""A request's body given again to an app, after somebody before it has read it."""
+"""A request's body: given again to an app after somebody before it has read it, or read for nothing but the answer."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 from starlette.types import Message, Receive
 
@@ -17,3 +19,12 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+async def drain(stream: AsyncIterator[bytes], limit_bytes: int) -> None:
+    """Reads on, up to a limit: who still sends when a connection is closed may never see why."""
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > limit_bytes:
+            return

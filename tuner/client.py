@@ -61,6 +61,8 @@ stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error o
 API = "/api/v1"
 MLFLOW = "/mlflow"
 TIMEOUT_S = 30.0
+CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
+MIN_ANSWER_S = 1.0  # that a report waits for its answer, however short the lease
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
@@ -231,7 +233,8 @@ class Client:
 
     def mlflow_run(self, run_id: str) -> dict[str, Any]:
         """MLflow's own word on a run: `info`, and `data` with params, tags and each metric's last value."""
-        found = self._send("GET", f"{MLFLOW}/api/2.0/mlflow/runs/get", params={"run_id": run_id}).json()
+        path, params = f"{MLFLOW}/api/2.0/mlflow/runs/get", {"run_id": run_id}
+        found = self._send("GET", path, params=params, follow_redirects=True).json()  # MLflow may be elsewhere
         run: dict[str, Any] = found["run"]
         return run
 
@@ -324,11 +327,31 @@ class Client:
         self._send("DELETE", f"/workers/{worker_id}")
 
     def claim(self, body: ClaimBody) -> list[ClaimedAttempt]:
-        return self._call("POST", "/claims", Claims, json=body.model_dump()).attempts
+        timeout = httpx.Timeout(body.wait_s + CLAIM_ANSWER_S, connect=5.0)
+        return self._call("POST", "/claims", Claims, json=body.model_dump(), timeout=timeout).attempts
 
-    def report(self, attempt_id: uuid.UUID, reports: list[ReportBody], log: LogBody | None = None) -> Decision:
+    def report(
+        self,
+        attempt_id: uuid.UUID,
+        reports: list[ReportBody],
+        log: LogBody | None = None,
+        *,
+        lease_s: float | None = None,
+    ) -> Decision:
+        """Reports, or with nothing to report renews the lease.
+
+        Args:
+            attempt_id: whose.
+            reports: in order; those that were taken before are dropped.
+            log: what follows of what the trial prints.
+            lease_s: the lease's length: it is tried once, and given up early enough to try again before it is over.
+        """
         body = ReportsBody(reports=reports, log=log)
-        return self._call("POST", f"/attempts/{attempt_id}/reports", Decision, content=body.model_dump_json())
+        in_time: dict[str, Any] = {}
+        if lease_s is not None:
+            in_time = {"timeout": max(MIN_ANSWER_S, min(TIMEOUT_S, lease_s / 3)), "once": True}
+        path = f"/attempts/{attempt_id}/reports"
+        return self._call("POST", path, Decision, content=body.model_dump_json(), **in_time)
 
     def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:
         """Sends an attempt's files, a tar of plain ones, from disk."""
@@ -364,11 +387,15 @@ class Client:
     def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         return answer.model_validate_json(self._send(method, path, **request).content)
 
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, once: bool = False, **request: Any) -> httpx.Response:
         deadline_s = time.monotonic() + self._retry_for_s
         try:
             for attempt in stamina.retry_context(
-                on=_may_try_again, attempts=None, timeout=self._retry_for_s, wait_initial=0.05, wait_max=1.0
+                on=_may_try_again,
+                attempts=1 if once else None,
+                timeout=self._retry_for_s,
+                wait_initial=0.05,
+                wait_max=1.0,
             ):
                 with attempt:
                     return self._once(method, path, deadline_s=deadline_s, **request)

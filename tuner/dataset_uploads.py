@@ -20,8 +20,9 @@ from sqlalchemy import Engine
 
 from trainers.data.builtin import BUILTIN
 from trainers.data.info import to_json
-from tuner import dataset_folder, inspection
-from tuner.domain.errors import FieldError, InvalidError
+from tuner import dataset_folder, disk, inspection
+from tuner.asgi import drain
+from tuner.domain.errors import FieldError, InvalidError, NoRoomError
 from tuner.forms import Form
 from tuner.inspection import Inspected, Limits
 from tuner.store import datasets
@@ -53,16 +54,21 @@ async def receive(
     Raises:
         InvalidError: no such form, or files that cannot be taken, with row and column.
         TooLargeError: more bytes than allowed.
+        NoRoomError: the disk is nearly full; where it is full at last, an OSError.
     """
     check_name(name)
     folder = root / "datasets" / str(uuid.uuid4())
     await anyio.Path(folder).mkdir(parents=True)
     try:
+        disk.require_room(folder, limits.min_free_bytes)
         source = await _receive_form(folder, content_type, stream, limits)
         row = await anyio.to_thread.run_sync(_known, engine, name, folder)
         if row is None:
             inspected = await anyio.to_thread.run_sync(inspection.inspect, folder, name, limits, limiter=_turns)
             row = await anyio.to_thread.run_sync(_keep, engine, folder, name, source, inspected)
+    except (NoRoomError, OSError):
+        await drain(stream, limits.upload_bytes)
+        raise
     finally:
         with anyio.CancelScope(shield=True):  # a cancelled request may start no thread otherwise
             await anyio.to_thread.run_sync(_remove_unless_kept, engine, folder)

@@ -39,11 +39,13 @@ class Limits:
         upload_bytes: of all files together.
         memory_bytes: address space of the process that reads them.
         time_s: for reading them.
+        min_free_bytes: that the disk must have before an upload begins.
     """
 
     upload_bytes: int
     memory_bytes: int
     time_s: int
+    min_free_bytes: int
 
 
 @dataclass(frozen=True)

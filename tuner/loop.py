@@ -25,7 +25,7 @@ from pydantic import PrivateAttr
 
 from tuner.client import ClientError
 from tuner.domain.redact import redacted
-from tuner.patience import until_answered
+from tuner.patience import PAUSE_S, until_answered
 from tuner.tracebacks import told
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
 from tuner.wire_lifecycle import HEARTBEAT_S
@@ -127,6 +127,7 @@ class Trial:
         number: in its study, from 0.
         params: the sampled parameters.
         fixed: the study's `fixed`.
+        lease_s: how long it stays ours without a word to the control plane.
         seed: for whatever is random, from the study's seed and the number.
         attempt_id: of this execution.
         metrics: reported so far, each metric's last value.
@@ -140,6 +141,7 @@ class Trial:
         self.seed = attempt.seed
         self.objectives = [objective["metric"] for objective in attempt.objectives]
         self.trial_minutes = attempt.trial_minutes
+        self.lease_s = attempt.lease_s
         self.attempt_id = attempt.attempt_id
         self.metrics: dict[str, float] = {}
         self._client = client
@@ -304,14 +306,18 @@ class Trial:
 
     def _keep(self, lease_s: float) -> None:
         """Renews the lease until the trial ends, and learns of a pause; without an answer it tries again."""
-        while not self._ended.wait(min(lease_s / 3, HEARTBEAT_S)):
+        every_s = min(lease_s / 3, HEARTBEAT_S)
+        pause_s = every_s
+        while not self._ended.wait(pause_s):
+            pause_s = every_s
             try:
-                self._is_paused = self._client.report(self.attempt_id, []).decision == "pause"
+                self._is_paused = self._client.report(self.attempt_id, [], lease_s=lease_s).decision == "pause"
             except ClientError as error:
                 if error.type == "stale-attempt":
                     self._lose()
                     return
                 log.warning("the lease was not renewed", trial=self.number, error=str(error))
+                pause_s = min(PAUSE_S, every_s)
 
 
 def _checked(metrics: Mapping[str, float], step: int | None) -> dict[str, float]:

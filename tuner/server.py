@@ -9,7 +9,7 @@ import uvicorn
 
 from api.app import create_app
 from trainers import catalog
-from tuner import keys
+from tuner import keys, presence
 from tuner.settings import Settings
 from tuner.store import database, migrate
 
@@ -51,7 +51,8 @@ def run(settings: Settings, listen_fd: int | None = None) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    uvicorn.Server(config).run(None if listen_fd is None else [socket.socket(fileno=listen_fd)])
+    with presence.told(engine):
+        uvicorn.Server(config).run(None if listen_fd is None else [socket.socket(fileno=listen_fd)])
     engine.dispose()
 
 

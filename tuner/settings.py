@@ -45,6 +45,13 @@ class Settings(BaseSettings):
     max_upload_mb: Annotated[int, Field(ge=1)] = Field(
         default=2048, description="Largest upload: of one trial, or of one data set."
     )
+    min_free_mb: Annotated[int, Field(ge=0)] = Field(
+        default=256, description="Free space below which a worker claims nothing and the control plane takes no files."
+    )
+    mlflow_url: str | None = Field(
+        default=None, description="An MLflow server of one's own to publish to; left out: the one under /mlflow."
+    )
+    mlflow_token: str | None = Field(default=None, description="The bearer token that it asks for, if any.")
     inspect_memory_mb: Annotated[int, Field(ge=64)] = Field(
         default=8192, description="Memory (address space) for reading an uploaded data set once."
     )
@@ -59,6 +66,16 @@ class Settings(BaseSettings):
             return self.url_file.read_text().strip()
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def mlflow_base(self) -> str:
+        """The same for links on our own pages, which may be reached by other names than ours."""
+        return "/mlflow" if self.mlflow_url is None else self.tracking_url
+
+    @property
+    def tracking_url(self) -> str:
+        """Where MLflow is: under our own address, or elsewhere; without a slash at the end."""
+        return f"{self.base_url}/mlflow" if self.mlflow_url is None else self.mlflow_url.rstrip("/")
 
     @property
     def url_file(self) -> Path:

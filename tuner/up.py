@@ -143,6 +143,7 @@ def _worker_environment(settings: Settings) -> dict[str, str]:
         "TUNER_DATABASE_URL",
         "TUNER_ADMIN_KEY",
         "TUNER_KEY",
+        "TUNER_MLFLOW_TOKEN",
         TUNER_DATA=str(settings.data.absolute()),
         TUNER_URL=settings.base_url,
     )

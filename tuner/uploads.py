@@ -20,7 +20,9 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine
 
-from tuner.domain.errors import FieldError, InvalidError, NotFoundError, StaleAttemptError, TooLargeError
+from tuner import disk
+from tuner.asgi import drain
+from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
 from tuner.store import attempts, logs, trials
 from tuner.store.database import transaction
 from tuner.wire import ArtifactOut
@@ -32,18 +34,44 @@ MAX_PART = 255  # bytes of one name, as file systems have it
 
 
 async def receive(
-    engine: Engine, root: Path, attempt_id: uuid.UUID, stream: AsyncIterator[bytes], limit_bytes: int
+    engine: Engine,
+    root: Path,
+    attempt_id: uuid.UUID,
+    stream: AsyncIterator[bytes],
+    *,
+    limit_bytes: int,
+    min_free_bytes: int,
 ) -> list[ArtifactOut]:
-    """Stores a live attempt's files; bytes that arrive keep the lease, as heartbeats do.
+    """Stores a live attempt's files; bytes that arrive, and files that are unpacked, keep the lease, as heartbeats do.
+
+    Args:
+        engine: to our tables.
+        root: the artifact folder.
+        attempt_id: whose files.
+        stream: a tar.
+        limit_bytes: of the tar, and of its files together.
+        min_free_bytes: that the disk must have before the first byte is taken.
 
     Raises:
         StaleAttemptError: the attempt is live no more.
         TooLargeError: more bytes than allowed.
+        NoRoomError: the disk is nearly full; where it is full at last, an OSError. Nothing is left of the upload.
         InvalidError: not a tar of plain files.
     """
-    lease_s = await anyio.to_thread.run_sync(_renew, engine, attempt_id)
-    renewed_s = anyio.current_time()
-    await anyio.Path(root).mkdir(parents=True, exist_ok=True)
+    lease = _Lease(engine, attempt_id)
+    await anyio.to_thread.run_sync(lease.renew)
+    try:
+        await anyio.Path(root).mkdir(parents=True, exist_ok=True)
+        disk.require_room(root, min_free_bytes)
+        return await _receive(engine, root, attempt_id, stream, limit_bytes, lease)
+    except (NoRoomError, OSError):
+        await drain(stream, limit_bytes)
+        raise
+
+
+async def _receive(
+    engine: Engine, root: Path, attempt_id: uuid.UUID, stream: AsyncIterator[bytes], limit_bytes: int, lease: _Lease
+) -> list[ArtifactOut]:
     with tempfile.TemporaryFile(dir=root) as spool:  # nameless: gone with the process, whatever happens
         size = 0
         async for chunk in stream:
@@ -51,34 +79,54 @@ async def receive(
             if size > limit_bytes:
                 raise TooLargeError(f"the upload is larger than {limit_bytes // 2**20} MB: send less")
             await anyio.to_thread.run_sync(spool.write, chunk)
-            if anyio.current_time() - renewed_s > lease_s / 3:
-                lease_s = await anyio.to_thread.run_sync(_renew, engine, attempt_id)
-                renewed_s = anyio.current_time()
+            if lease.is_due:
+                await anyio.to_thread.run_sync(lease.renew)
         spool.seek(0)
-        return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool, limit_bytes)
+        return await anyio.to_thread.run_sync(_store, engine, root, attempt_id, spool, limit_bytes, lease)
 
 
-def _renew(engine: Engine, attempt_id: uuid.UUID) -> float:
+class _Lease:
+    """A lease that an upload keeps: renewed when a third of it is over."""
+
+    def __init__(self, engine: Engine, attempt_id: uuid.UUID) -> None:
+        self._engine = engine
+        self._attempt_id = attempt_id
+        self._due_s = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._due_s
+
+    def renew(self) -> None:
+        """Raises StaleAttemptError where the attempt is live no more."""
+        with transaction(self._engine) as connection:
+            lease_s = _renewed(connection, self._attempt_id)
+        self._due_s = time.monotonic() + lease_s / 3
+
+    def keep(self) -> None:
+        """Renews it if that is due."""
+        if self.is_due:
+            self.renew()
+
+
+def _renewed(connection: Connection, attempt_id: uuid.UUID) -> float:
     """Moves the lease forward; gives its length in seconds."""
-    with transaction(engine) as connection:
-        return _require_live(connection, attempt_id)
-
-
-def _require_live(connection: Connection, attempt_id: uuid.UUID) -> float:
     attempt = attempts.renew(connection, attempt_id)
     if attempt is None:
         raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
     return float(attempt.lease_s)
 
 
-def _store(engine: Engine, root: Path, attempt_id: uuid.UUID, spool: IO[bytes], limit_bytes: int) -> list[ArtifactOut]:
+def _store(
+    engine: Engine, root: Path, attempt_id: uuid.UUID, spool: IO[bytes], limit_bytes: int, lease: _Lease
+) -> list[ArtifactOut]:
     folder = root / "attempts" / str(attempt_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{attempt_id}-", dir=folder.parent))
     try:
-        rows = _unpack(spool, draft, limit_bytes)
+        rows = _unpack(spool, draft, limit_bytes, lease)
         with transaction(engine) as connection:
-            _require_live(connection, attempt_id)
+            _renewed(connection, attempt_id)
             attempts.replace_artifacts(connection, attempt_id, [{"attempt_id": attempt_id, **row} for row in rows])
             if any(row["path"] == LOG for row in rows):
                 logs.remove(connection, attempt_id)  # the file has all of it
@@ -99,7 +147,7 @@ def remove_drafts(root: Path, older_than_s: float) -> int:
     return len(old)
 
 
-def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int) -> list[dict[str, object]]:
+def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int, lease: _Lease) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     size_bytes = 0
     try:
@@ -120,6 +168,7 @@ def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int) -> list[dict[str, o
                     while chunk := source.read(2**20):
                         digest.update(chunk)
                         file.write(chunk)
+                        lease.keep()
                 rows.append({"path": member.name, "size_bytes": member.size, "sha256": digest.hexdigest()})
     except (tarfile.TarError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise InvalidError([FieldError("", f"not a tar file: {error}")]) from None

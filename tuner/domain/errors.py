@@ -108,6 +108,14 @@ class TooLargeError(TunerError):
     title = "The request is too large"
 
 
+class NoRoomError(TunerError):
+    type = "no-room"
+    title = "The disk of the service is full"
+
+
+NO_ROOM = "no room is left for files: make some on the disk of TUNER_DATA (delete old studies), and send it again"
+
+
 class UnavailableError(TunerError):
     type = "unavailable"
     title = "The service cannot answer just now"

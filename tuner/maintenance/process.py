@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,12 +19,13 @@ from sqlalchemy import Engine
 from tuner.maintenance import publish, reap, tidy
 from tuner.settings import Settings
 from tuner.store import duties
-from tuner.store.database import transaction
+from tuner.store.database import TRANSIENT, transaction
 from tuner.tracking.artifacts import Linking, Uploading
 from tuner.tracking.rest import Mlflow
 from tuner.tracking.trials import Target
 
 HOLD_S = 15.0
+AWAY_PAUSE_S = 1.0  # after a round in which the database, or MLflow, did not answer
 NICE = 5
 
 log = structlog.get_logger()
@@ -61,20 +63,29 @@ def run(settings: Settings, engine: Engine, key: str) -> None:
 
 
 def _duties(settings: Settings, engine: Engine, key: str) -> tuple[Duty, ...]:
-    mlflow = Mlflow(f"{settings.base_url}/mlflow", key)
-    folder = settings.mlflow_artifacts
-    target = Target(
-        mlflow=mlflow,
-        artifacts=Linking(folder) if folder.is_dir() else Uploading(mlflow),
-        store=settings.artifacts,
-        base_url=settings.base_url,
-    )
+    target = _target(settings, key)
     memory = publish.Memory()
     return (
         Duty("reap", 1.0, lambda: reap.run_once(engine).did_much),
-        Duty("publish", 0.25, lambda: publish.run_once(engine, target, memory).did_something),
+        Duty("publish", 0.25, lambda: _publish(engine, target, memory)),
         Duty("tidy", 3600.0, lambda: tidy.run_once(engine, settings.artifacts).did_much),
     )
+
+
+def _target(settings: Settings, key: str) -> Target:
+    """The MLflow that the control plane mounts, or one of the user's own."""
+    mlflow = Mlflow(settings.tracking_url, key if settings.mlflow_url is None else settings.mlflow_token)
+    folder = settings.mlflow_artifacts
+    is_ours = settings.mlflow_url is None and folder.is_dir()
+    artifacts = Linking(folder) if is_ours else Uploading(mlflow)
+    return Target(mlflow=mlflow, artifacts=artifacts, store=settings.artifacts, base_url=settings.base_url)
+
+
+def _publish(engine: Engine, target: Target, memory: publish.Memory) -> bool:
+    counts = publish.run_once(engine, target, memory)
+    if counts.failures and not counts.did_something:
+        time.sleep(AWAY_PAUSE_S)  # an MLflow that is away for a day is asked and told of once a second, not four times
+    return counts.did_something
 
 
 def _rounds(duty: Duty, engine: Engine, holder: str, stop: threading.Event) -> None:
@@ -84,6 +95,9 @@ def _rounds(duty: Duty, engine: Engine, holder: str, stop: threading.Event) -> N
             with transaction(engine) as connection:
                 mine = duties.hold(connection, duty.name, holder, HOLD_S + duty.every_s)
             again = mine and duty.run_once()
+        except TRANSIENT as error:
+            log.warning("the database does not answer", duty=duty.name, error=str(error).splitlines()[0])
+            stop.wait(AWAY_PAUSE_S)
         except Exception:
             log.exception("duty failed", duty=duty.name)
         if not again:

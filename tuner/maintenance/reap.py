@@ -13,7 +13,7 @@ from tuner import specs
 from tuner.attempts import expire
 from tuner.endings import settle
 from tuner.store import attempts, studies
-from tuner.store.database import transaction
+from tuner.store.database import TRANSIENT, transaction
 
 BATCH = 200
 
@@ -55,9 +55,15 @@ def _settle(engine: Engine, study_id: int) -> None:
 
 
 def _guarded(step: Callable[[Engine, Row], Result], engine: Engine, row_id: Row) -> Result | None:
-    """One row's step; a row that fails holds up no other, and is tried again in the next round."""
+    """One row's step; a row that fails holds up no other, and is tried again in the next round.
+
+    Raises:
+        TRANSIENT: the database is away, and with it all the other rows.
+    """
     try:
         return step(engine, row_id)
+    except TRANSIENT:
+        raise
     except Exception:
         log.exception("not reaped", row=str(row_id))
         return None

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from tuner.sampling import board_page, quiet
 from tuner.sampling.board_storage import BoardStorage
+from tuner.store import database
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,6 +29,7 @@ READABLE = re.compile(
     r"|/csv/\d+"
 )
 NOTE = re.compile(r"/api/studies/(\d+)(?:/(\d+))?/note")
+READS_ROWS = re.compile(r"/api/studies|/csv/")
 ADDED = {
     board_page.STYLE_PATH: ("text/css; charset=utf-8", board_page.STYLE),
     board_page.SCRIPT_PATH: ("text/javascript; charset=utf-8", board_page.SCRIPT),
@@ -56,6 +58,10 @@ def wsgi_app(engine_or_url: Engine | str) -> WSGIApplication:
         note = NOTE.fullmatch(path) if method == "PUT" else None
         if not note and not (method in READ and READABLE.fullmatch(path)):
             return _reason(environ, start_response, "403 Forbidden", REFUSED)
+        if READS_ROWS.match(path):
+            database.ping(
+                storage.engine
+            )  # of a database that is away the board says 500, the gate 503 of what it raises
         if not _ids_exist(storage, path, note):
             return _reason(environ, start_response, "404 Not Found", UNKNOWN)
         _bound_cache(board)

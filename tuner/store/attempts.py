@@ -6,10 +6,24 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Double, Row, Select, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tuner.domain.states import AttemptState
+from tuner.store import duties
 from tuner.store.prepared import Prepared
 from tuner.store.tables import artifacts, attempts, reports, studies, trials, workers
 
@@ -149,9 +163,14 @@ def live_of_study(connection: Connection, study_id: int) -> list[AttemptRow]:
     return list(connection.execute(query))
 
 
+def _has_run_out() -> ColumnElement[bool]:
+    """A lease runs out only if it could have been renewed: all its length the control plane and its database were there."""
+    return and_(attempts.c.lease_until < func.clock_timestamp(), duties.has_served(attempts.c.lease_s))
+
+
 def expired(connection: Connection, limit: int) -> list[uuid.UUID]:
     """Live attempts whose lease ran out, by the database's clock."""
-    query = select(attempts.c.id).where(attempts.c.state == "running", attempts.c.lease_until < func.clock_timestamp())
+    query = select(attempts.c.id).where(attempts.c.state == "running", _has_run_out())
     return list(connection.execute(query.order_by(attempts.c.lease_until).limit(limit)).scalars())
 
 
@@ -161,7 +180,7 @@ def lock_expired(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | 
     query: Select[Any] = select(
         (attempts.c.lease_until - func.make_interval(0, 0, 0, 0, 0, 0, attempts.c.lease_s)).label("last_heartbeat"),
         func.coalesce(name, attempts.c.worker_id).label("worker"),
-    ).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease_until < func.clock_timestamp())
+    ).where(attempts.c.id == attempt_id, attempts.c.state == "running", _has_run_out())
     return connection.execute(query.with_for_update(of=attempts)).one_or_none()
 
 

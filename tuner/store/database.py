@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,8 +18,11 @@ SESSION = {
     "search_path": "public",  # a role named like our schema would otherwise make it the default one
     "plan_cache_mode": "force_generic_plan",  # for prepared statements, none of which depends on its values
     "lock_timeout": "10s",
+    "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
 }
+# a PostgreSQL whose machine is gone without a word is noticed within half a minute; no matter over a Unix socket
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 
 
 # what may be gone when the same is tried again; other errors of the database are faults of ours
@@ -39,7 +42,10 @@ def normalise(url: str) -> URL:
 
 
 def connect(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine whose sessions speak UTC and give up on a lock after 10 s."""
+    """An engine whose sessions speak UTC, and whose callers never wait for good.
+
+    Longest waits: 5 s for a connection, 10 s for a lock, 60 s for a statement.
+    """
     return create_engine(
         normalise(url),
         pool_size=pool_size,
@@ -51,6 +57,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
             "connect_timeout": 5,
             "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
             "application_name": "tuner",
+            **KEEPALIVE,
         },
     )
 
@@ -63,3 +70,9 @@ def transaction(where: Engine | Connection) -> Iterator[Connection]:
         return
     with where.begin() as connection:
         yield connection
+
+
+def ping(engine: Engine | Connection) -> None:
+    """Raises one of TRANSIENT where the database does not answer."""
+    with transaction(engine) as connection:
+        connection.execute(select(1))

@@ -28,6 +28,7 @@ def upgrade(engine: Engine) -> None:
 def migration_lock(engine: Engine) -> Iterator[Connection]:
     """A transaction that holds the one lock under which schemas change."""
     with transaction(engine) as connection:
+        connection.execute(text("set local statement_timeout = 0"))  # a large table takes what it takes
         connection.execute(text("set local lock_timeout = '120s'"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         yield connection

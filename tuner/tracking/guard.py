@@ -11,14 +11,15 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote, unquote
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuner.asgi import replayed
 from tuner.tracking import allowed
 
 MAX_EXPERIMENT_BYTES = 2**20
+RETRY_AFTER_S = 2
 _ARTIFACT = re.compile(r"(/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts)/(.+)", re.DOTALL)
 _ENDPOINTS = "/ajax-api/2.0/mlflow/gateway-proxy"
 _CREATE_EXPERIMENT = re.compile(r"/(?:ajax-)?api/2\.0/mlflow/experiments/create")
@@ -39,7 +40,7 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        refusal = await self._pass(dict(scope), receive, send)
+        refusal = await self._pass(dict(scope), receive, _with_retry_after(send))
         if refusal is not None:
             await refusal(scope, receive, send)
 
@@ -125,6 +126,17 @@ async def _experiment_body(receive: Receive) -> bytes | None:
     if not isinstance(fields, dict) or any(key in fields for key in ("artifact_location", "artifactLocation")):
         return None
     return json.dumps(fields).encode()
+
+
+def _with_retry_after(send: Send) -> Send:
+    """MLflow answers 503 where its database is away, and does not say that it is worth trying again."""
+
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 503:
+            MutableHeaders(scope=message).setdefault("Retry-After", str(RETRY_AFTER_S))
+        await send(message)
+
+    return send_with
 
 
 def _refused(status: int, error_code: str, message: str) -> Response:

@@ -38,17 +38,17 @@ class MlflowRefusedError(Exception):
 class Mlflow:
     """A client of one MLflow server; threads may share it."""
 
-    def __init__(self, url: str, token: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, token: str | None, *, transport: httpx.BaseTransport | None = None) -> None:
         """Connects at the first request.
 
         Args:
             url: where MLflow is mounted, for example `http://127.0.0.1:8642/mlflow`.
-            token: an admin key.
+            token: an admin key, or what an MLflow of one's own asks for, if anything.
             transport: of httpx, where not its own.
         """
         self._http = httpx.Client(
             base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {token}"},
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             limits=httpx.Limits(keepalive_expiry=IDLE_S),
             transport=transport or httpx.HTTPTransport(limits=httpx.Limits(keepalive_expiry=IDLE_S)),

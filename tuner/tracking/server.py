@@ -18,6 +18,8 @@ from starlette.types import ASGIApp
 from tuner.store import database, publishing
 from tuner.tracking.guard import Guard
 
+# so that no request of MLflow's waits for good; its migrations may take longer
+LIMITS = "-clock_timeout=10s -cstatement_timeout=60s -cidle_in_transaction_session_timeout=60s"
 POOL_SIZE = 10  # connections; MLflow keeps one pool for runs and one for the registry
 
 
@@ -39,11 +41,11 @@ def mlflow_app(
         allowed_origins: origins of other sites whose pages may call; usually none.
     """
     artifacts.mkdir(parents=True, exist_ok=True)
-    backend = _backend_url(database_url)
+    backend = _backend_url(database_url, LIMITS)
     os.environ.update(_environment(backend, artifacts, prefix, allowed_hosts, allowed_origins))
     engine = database.connect(database_url, pool_size=1)
     try:
-        _migrate(engine, backend)
+        _migrate(engine, _backend_url(database_url, ""))
     finally:
         engine.dispose()
     return Guard(_fastapi(), prefix, _index(), allowed_origins)
@@ -57,11 +59,12 @@ def routes(app: ASGIApp) -> list[tuple[str, str]]:
     return sorted(flask | set(_fastapi_routes(app.app.routes, "")))  # type: ignore[attr-defined]  # a FastAPI
 
 
-def _backend_url(database_url: str) -> str:
+def _backend_url(database_url: str, limits: str) -> str:
     # MLflow's commits need not wait for the disk: ours, which note afterwards what was published, flush the same log
-    options = "-csearch_path=mlflow -ctimezone=UTC -csynchronous_commit=off"
-    url = database.normalise(database_url).update_query_dict({"options": options, "application_name": "mlflow"})
-    return url.render_as_string(hide_password=False)
+    options = f"-csearch_path=mlflow -ctimezone=UTC -csynchronous_commit=off {limits}".rstrip()
+    said = {"options": options, "application_name": "mlflow", "connect_timeout": "5"}
+    said |= {name: str(value) for name, value in database.KEEPALIVE.items()}
+    return database.normalise(database_url).update_query_dict(said).render_as_string(hide_password=False)
 
 
 def _environment(

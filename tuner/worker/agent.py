@@ -32,7 +32,7 @@ PREFIX = "tuner-worker-"
 log = structlog.get_logger()
 
 
-def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
+def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb: int) -> None:
     """Serves until a signal says to stop.
 
     Args:
@@ -40,6 +40,7 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
         key: a worker or admin key.
         slots: how many trials at once; None: one for every GPU, or core.
         name: shown to people; None: the host's name.
+        min_free_mb: on the disk for trials' files (TMPDIR); with less, nothing is claimed.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +62,8 @@ def run(url: str, key: str, *, slots: int | None, name: str | None) -> None:
     try:
         with Client(url, key) as client:
             cache = DataCache(client, scratch / "datasets")
-            threads = [Slot(client, worker_id, device, trainers, scratch, cache) for device in found]
+            floor = min_free_mb * 2**20
+            threads = [Slot(client, worker_id, device, trainers, scratch, cache, floor) for device in found]
             for slot in threads:
                 slot.thread.start()
             log.info("worker started", worker=worker_id, devices=body.devices)

@@ -209,7 +209,8 @@ class _Slot:
             NonFiniteError: it reported a number that is not finite.
         """
         meter = Meter(command.pid, self._device)
-        outbox = Outbox(self._client, trial.attempt_id, command.log, meter)
+        unused = self._scratch / f"{trial.attempt_id}.reports"  # reports are the trial's own business here
+        outbox = Outbox(self._client, trial.attempt_id, trial.lease_s, command.log, meter, unused)
         limit_s = math.inf if trial.trial_minutes is None else trial.trial_minutes * 60
         deadline_s = time.monotonic() + limit_s
         try:

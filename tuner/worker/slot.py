@@ -1,61 +1,75 @@
 """One slot: claims a trial, has its child train it, sends what it reports, hands in the result; again and again.
 
 Owns an attempt's life on the worker. Training never waits for the network: the child's messages gather while a request is
-under way. The lease is kept by whatever is sent; an attempt that the control plane no longer knows is stopped.
+under way, and reports wait on the disk. The lease is kept by whatever is sent; an attempt that the control plane no longer
+knows is stopped.
 """
 
 from __future__ import annotations
 
 import queue
 import shutil
-import tarfile
 import threading
 import time
-import uuid
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
+from tuner import disk
 from tuner.client import Client, ClientError
 from tuner.tracebacks import told
-from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
-from tuner.wire_lifecycle import HEARTBEAT_S
+from tuner.wire import ClaimedAttempt, FailBody
+from tuner.worker import results
+from tuner.worker.claimer import Claimer
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
+from tuner.worker.lease import RETRY_S, Lease, StaleError, heartbeat_s, raise_if_stale
 from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
 from tuner.worker.meter import Meter
 from tuner.worker.outbox import GATHER_S, Outbox
 from tuner.worker.process import Child
+from tuner.worker.room import Room
+from tuner.worker.watch import Watch
 
-CLAIM_WAIT_S = 20.0
-RETRY_S = 1.0
-NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep a data set
-LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
+NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep a data set, or a trial's files
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
 CANCEL_TIMEOUT_S = 7.0  # the same of a trial that is no longer ours: 10 s with the heartbeat that told so
 
 log = structlog.get_logger()
 
 
-class StaleError(Exception):
-    """The attempt is no longer ours."""
-
-
 class Slot:
-    """A thread with one child. `drain` makes it give back what it runs and end."""
+    """A thread with one child. `drain` makes it give back what it runs and end.
+
+    Args:
+        client: of the control plane.
+        worker_id: the agent's.
+        device: to train on.
+        trainers: name@version of those that are here.
+        scratch: folder for the files of trials.
+        cache: the agent's data sets.
+        min_free_bytes: on the disk of `scratch`; with less, nothing is claimed.
+    """
 
     def __init__(
-        self, client: Client, worker_id: str, device: Device, trainers: list[str], scratch: Path, cache: DataCache
+        self,
+        client: Client,
+        worker_id: str,
+        device: Device,
+        trainers: list[str],
+        scratch: Path,
+        cache: DataCache,
+        min_free_bytes: int = 0,
     ) -> None:
         self._client = client
         self._cache = cache
-        self._worker_id = worker_id
         self._device = device
-        self._trainers = trainers
         self._scratch = scratch
         self._draining = threading.Event()
+        self._room = Room(scratch, min_free_bytes)
+        self._claimer = Claimer(client, worker_id, trainers, self._room, self._draining)
         self._child: Child | None = None
         self._is_training = False
         self._has_room = True
@@ -69,8 +83,11 @@ class Slot:
             while not self._draining.is_set():
                 try:
                     self._warm_child()
-                    for attempt in self._claim():
+                    for attempt in self._claimer.claim():
                         self._serve(attempt)
+                    if not self._has_room:
+                        self._draining.wait(NO_ROOM_PAUSE_S)  # for another machine to claim it
+                        self._has_room = True
                 except Exception:
                     log.exception("slot failed")  # no space for a folder, no process to be had: both may pass
                     self._draining.wait(RETRY_S)
@@ -83,77 +100,78 @@ class Slot:
             self._child = Child(self._device)
         return self._child
 
-    def _claim(self) -> list[ClaimedAttempt]:
-        body = ClaimBody(
-            request_id=uuid.uuid4().hex,
-            worker_id=self._worker_id,
-            slots=1,
-            trainers=self._trainers,
-            wait_s=CLAIM_WAIT_S,
-        )
-        try:
-            return self._client.claim(body)
-        except ClientError as error:
-            if not self._draining.is_set():
-                log.warning("cannot claim", error=str(error))
-                self._draining.wait(RETRY_S)
-            return []
-
     # ---- one attempt ---------------------------------------------------------------------------------------------
 
     def _serve(self, attempt: ClaimedAttempt) -> None:
         log.info("trial starts", study=attempt.study, trial=attempt.trial, attempt=str(attempt.attempt_id))
         folder = self._scratch / str(attempt.attempt_id)
         child = self._warm_child()
-        outbox = Outbox(self._client, attempt.attempt_id, child.log, Meter(child.pid, self._device))
+        meter, waiting = Meter(child.pid, self._device), folder.with_suffix(".reports")
+        outbox = Outbox(self._client, attempt.attempt_id, attempt.lease_s, child.log, meter, waiting)
         try:
             folder.mkdir()
             child.log.clear()
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
-            self._hand_in(attempt, outcome, child, folder, outbox)
-            if not self._has_room:
-                self._draining.wait(NO_ROOM_PAUSE_S)  # for another machine to claim it
-                self._has_room = True
+            if isinstance(outcome, Failed) and outcome.broken:
+                child.kill()
+                self._child = None
+            outcome = self._unless_full(attempt, outcome)
+            results.hand_in(self._client, attempt, outcome, child, folder, outbox)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child, CANCEL_TIMEOUT_S)
         except Exception as error:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
-            self._tell_failure(attempt, told(error, self._client.key))
+            if disk.is_full(error):
+                self._has_room = False
+                results.give_back(self._client, attempt)
+            else:
+                results.tell_failure(self._client, attempt, told(error, self._client.key))
         finally:
+            outbox.close()
             shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".tar").unlink(missing_ok=True)
+            for beside in (".tar", ".reports"):
+                folder.with_suffix(beside).unlink(missing_ok=True)
+
+    def _unless_full(self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None) -> Outcome | FailBody | None:
+        """How the trial ended; None, given back, where it failed because this machine's disk is full."""
+        if not isinstance(outcome, Failed) or not self._room.explains(outcome.error):
+            return outcome
+        log.error("a trial failed on a full disk", study=attempt.study, trial=attempt.trial, error=outcome.error[-500:])
+        self._has_room = False
+        return None
 
     def _train(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox, folder: Path) -> Outcome | FailBody | None:
         """Has the child train, once the data set is here; None: it is given back."""
+        watch = Watch(attempt)
         data_folder = None
         if attempt.dataset_files is not None:
-            data_folder = self._fetch(attempt, child, outbox)
-            if data_folder is None:
-                return None
+            data_folder = self._fetch(attempt, watch)
+            if not isinstance(data_folder, str):
+                return data_folder
+        watch.heard()
         child.send(Run(attempt=attempt, folder=str(folder), data_folder=data_folder))
         self._is_training = True
-        return self._follow(attempt, child, _Watch(attempt), outbox)
+        return self._follow(attempt, child, watch, outbox)
 
-    def _fetch(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> str | None:
-        """The data set's folder; heartbeats keep the lease until it is here.
+    def _fetch(self, attempt: ClaimedAttempt, watch: Watch) -> str | FailBody | None:
+        """The data set's folder, or how the trial failed over it; the lease is kept until it is here.
 
         None: the slot drains, the study is paused, or this machine cannot hold the data set, which another may: the trial
         is given back.
         """
         fetching = self._cache.fetch(attempt)
-        last_send_s = time.monotonic()
         try:
-            while not self._draining.is_set():
-                wait([fetching], GATHER_S)
-                if fetching.done():
-                    return str(fetching.result())
-                if time.monotonic() - last_send_s >= _heartbeat_s(attempt):
-                    last_send_s = time.monotonic()
-                    if self._send(attempt, child, outbox) == "pause":
-                        break
+            with Lease(self._client, attempt) as lease:
+                while not self._draining.is_set() and not lease.is_paused:
+                    wait([fetching], GATHER_S)
+                    if fetching.done():
+                        return str(fetching.result())
+                    if (failure := watch.over_limit()) is not None:
+                        return failure.model_copy(update={"error": f"the data set is not here yet: {failure.error}"})
+                    lease.check()
         except OSError:
             log.exception("the data set cannot be kept here", study=attempt.study, dataset=attempt.dataset)
             self._has_room = False
@@ -161,32 +179,23 @@ class Slot:
             fetching.cancel()
         return None
 
-    def _tell_failure(self, attempt: ClaimedAttempt, error: str) -> None:
-        """Fails an attempt that the slot itself could not bring to its end, so that its user sees why."""
-        try:
-            self._client.fail(attempt.attempt_id, FailBody(reason="trainer-error", error=error))
-        except ClientError as refusal:
-            log.warning("the lease will expire", attempt=str(attempt.attempt_id), error=str(refusal))
-
-    def _follow(
-        self, attempt: ClaimedAttempt, child: Child, watch: _Watch, outbox: Outbox
-    ) -> Outcome | FailBody | None:
+    def _follow(self, attempt: ClaimedAttempt, child: Child, watch: Watch, outbox: Outbox) -> Outcome | FailBody | None:
         """Passes on what the child says until it is done; None: it is given back. Failures seen here are FailBodies."""
         last_send_s = time.monotonic()
-        heartbeat_s = _heartbeat_s(attempt)
+        every_s = heartbeat_s(attempt)
         outcome: Outcome | FailBody | None = None
         is_paused = False
         while outcome is None:
             if self._draining.is_set() or is_paused:
                 self._stop_training(child)
                 return None
-            outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, heartbeat_s))
-            if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(heartbeat_s):
+            outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, every_s))
+            if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(every_s):
                 last_send_s = time.monotonic()
                 is_paused = self._send(attempt, child, outbox) == "pause"
         return outcome
 
-    def _listen(self, child: Child, watch: _Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
+    def _listen(self, child: Child, watch: Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
         """Takes the child's next message, if one comes in time; gives how the trial ended, if it did."""
         try:
             message = child.inbox.get(timeout=timeout_s)
@@ -209,18 +218,18 @@ class Slot:
         try:
             decision = outbox.send()
         except ClientError as error:
-            _raise_if_stale(error)
+            raise_if_stale(error)
             log.warning("reports wait", study=attempt.study, trial=attempt.trial, error=str(error))
             return "continue"
         if decision == "prune":
             child.send(Decide(decision="prune"))
         return decision
 
-    def _over_limit(self, watch: _Watch, child: Child) -> FailBody | None:
+    def _over_limit(self, watch: Watch, child: Child) -> FailBody | None:
         failure = watch.over_limit()
         if failure is not None:
             child.kill()
-            self._child = None
+            self._child, self._is_training = None, False
         return failure
 
     def _stop_training(self, child: Child, timeout_s: float = STOP_TIMEOUT_S) -> None:
@@ -239,92 +248,3 @@ class Slot:
                 return
         child.kill()
         self._child = None
-
-    # ---- the result ----------------------------------------------------------------------------------------------
-
-    def _hand_in(
-        self,
-        attempt: ClaimedAttempt,
-        outcome: Outcome | FailBody | None,
-        child: Child,
-        folder: Path,
-        outbox: Outbox,
-    ) -> None:
-        while True:
-            try:
-                outbox.flush(with_log=outcome is None or isinstance(outcome, Stopped))
-                self._hand_in_once(attempt, outcome, child, folder)
-            except ClientError as error:
-                _raise_if_stale(error)
-                if error.status and error.status < 500:
-                    raise
-                log.warning("the result waits", study=attempt.study, trial=attempt.trial, error=str(error))
-                time.sleep(RETRY_S)
-            else:
-                return
-
-    def _hand_in_once(
-        self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None, child: Child, folder: Path
-    ) -> None:
-        if outcome is None or isinstance(outcome, Stopped):
-            self._client.release(attempt.attempt_id)
-            return
-        if not (folder / "log.txt").exists():
-            child.log.wait_for_end(LOG_TIMEOUT_S if child.is_alive() else 0.0)
-            (folder / "log.txt").write_bytes(child.log.whole())
-        tar = folder.with_suffix(".tar")
-        _pack(folder, tar)
-        self._client.upload(attempt.attempt_id, tar)
-        if isinstance(outcome, Done):
-            body = CompleteBody(**outcome.model_dump(exclude={"type"}))
-            ended = self._client.complete(attempt.attempt_id, body)
-        else:
-            ended = self._client.fail(attempt.attempt_id, _failure(outcome))
-            if isinstance(outcome, Failed) and outcome.broken and self._child is not None:
-                self._child.kill()
-                self._child = None
-        log.info("trial ended", study=attempt.study, trial=attempt.trial, state=ended.state)
-
-
-class _Watch:
-    """A trial's limits of time: the whole, and without a word."""
-
-    def __init__(self, attempt: ClaimedAttempt) -> None:
-        self._trial_s = None if attempt.trial_minutes is None else attempt.trial_minutes * 60
-        self._silent_s = None if attempt.no_progress_minutes is None else attempt.no_progress_minutes * 60
-        self._started_s = self._heard_s = time.monotonic()
-
-    def heard(self) -> None:
-        self._heard_s = time.monotonic()
-
-    def over_limit(self) -> FailBody | None:
-        now_s = time.monotonic()
-        if self._trial_s is not None and now_s - self._started_s > self._trial_s:
-            return FailBody(reason="timeout", error=f"not done after limits.trial_minutes, {self._trial_s / 60:g}")
-        if self._silent_s is not None and now_s - self._heard_s > self._silent_s:
-            return FailBody(
-                reason="no-progress", error=f"no report for limits.no_progress_minutes, {self._silent_s / 60:g}"
-            )
-        return None
-
-
-def _heartbeat_s(attempt: ClaimedAttempt) -> float:
-    """How often to say that the attempt lives; also how late a pause or a cancellation is learnt."""
-    return min(attempt.lease_s / 3, HEARTBEAT_S)
-
-
-def _failure(outcome: Failed | FailBody) -> FailBody:
-    if isinstance(outcome, FailBody):
-        return outcome
-    return FailBody(**outcome.model_dump(exclude={"type", "broken"}))
-
-
-def _raise_if_stale(error: ClientError) -> None:
-    if error.type == "stale-attempt":
-        raise StaleError from error
-
-
-def _pack(folder: Path, tar: Path) -> None:
-    with tarfile.open(tar, mode="w") as archive:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.add(file, arcname=file.relative_to(folder).as_posix())

@@ -68,7 +68,13 @@ def admin(url: str) -> Iterator[Client]:
 
 
 @pytest.fixture
-def study_id(admin: Client, tmp_path: Path) -> int:
+def limits() -> dict[str, float]:
+    """More of the study's than its lease."""
+    return {}
+
+
+@pytest.fixture
+def study_id(admin: Client, tmp_path: Path, limits: dict[str, float]) -> int:
     file = tmp_path / "d.csv"
     file.write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
     admin.upload_dataset("d", data=file, target="y")
@@ -77,7 +83,7 @@ def study_id(admin: Client, tmp_path: Path) -> int:
         "dataset": "d",
         "fixed": {"epochs": 1},
         "budget": {"trials": 1},
-        "limits": {"lease_s": 1, "max_attempts": 1},
+        "limits": {"lease_s": 1, "max_attempts": 1} | limits,
     }
     return admin.submit(spec).id
 
@@ -123,6 +129,19 @@ def test_a_slot_that_drains_gives_back_what_it_waits_for(
     assert not running.thread.is_alive()
     trial = admin.trial(study_id, 0)
     assert (trial.state, [attempt.state for attempt in trial.attempts]) == ("waiting", ["released"])
+
+
+@pytest.mark.parametrize("limits", [{"trial_minutes": 0.01}, {"no_progress_minutes": 0.01}])
+def test_a_data_set_that_does_not_come_in_time_fails_the_trial(
+    admin: Client, study_id: int, slot: Callable[[], Slot], limits: dict[str, float]
+) -> None:
+    slot()
+    until(lambda: admin.study(study_id).state == "completed", "the study ends")
+
+    trial = admin.trial(study_id, 0)
+    assert trial.state == "failed"
+    assert trial.error is not None
+    assert trial.error.startswith("the data set is not here yet: ")
 
 
 def test_a_machine_that_cannot_keep_a_data_set_gives_the_trial_back(

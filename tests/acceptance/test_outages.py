@@ -1,0 +1,182 @@
+"""PostgreSQL taken away from the whole service in three ways: training goes on, nothing is lost, nothing hangs.
+
+The outages are shorter than a person would meet, 7 s instead of 30, and the leases with them: two of them pass meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from tests.acceptance.waiting import ended, until
+from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow
+from tests.folders import data_folder
+from tuner import embedded, up
+from tuner.client import Client
+from tuner.settings import Settings
+from tuner.store import database
+
+OUTAGE_S = 7.0
+LEASE_S = 3
+EPOCHS = 300
+PATHS = ("/api/v1/studies", "/readyz", "/mlflow/api/2.0/mlflow/experiments/get?experiment_id=0", "/api/studies/")
+
+
+@pytest.fixture(scope="module")
+def mine() -> Iterator[up.Service]:
+    """A service of this file's own, whose PostgreSQL nobody else needs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with data_folder() as folder, up.running(Settings(data=folder, port=port), slots=2) as running:
+        yield running
+
+
+@pytest.fixture
+def client(mine: up.Service) -> Iterator[Client]:
+    with Client(mine.settings.base_url, mine.admin_key) as opened:
+        yield opened
+
+
+@pytest.fixture
+def http(mine: up.Service) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {mine.admin_key}"}
+    with httpx.Client(base_url=mine.settings.base_url, headers=headers, trust_env=False, timeout=60) as opened:
+        yield opened
+
+
+@pytest.fixture
+def admin(mine: up.Service) -> Iterator[Engine]:
+    """Connections that stay nobody's."""
+    assert mine.settings.database_url is not None
+    engine = create_engine(mine.settings.database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def study_id(client: Client) -> int:
+    """A study of which two trials train."""
+    spec = {
+        "name": f"digits {uuid.uuid4().hex[:8]}",
+        "dataset": "digits",
+        "fixed": {"epochs": EPOCHS},
+        "sampler": {"name": "random", "seed": 3},
+        "pruner": {"name": "none"},
+        "budget": {"trials": 4},
+        "limits": {"lease_s": LEASE_S},
+    }
+    study = client.submit(spec)
+    for number in (0, 1):
+        until(lambda n=number: bool(_reports(client, study.id, n)), "it trains")  # type: ignore[misc]
+    return study.id
+
+
+def _reports(client: Client, study_id: int, number: int) -> list[int]:
+    trials = [trial.number for trial in client.trials(study_id)]
+    return [report.step for report in client.reports(study_id, number).items] if number in trials else []
+
+
+def test_training_goes_on_while_postgresql_is_down(
+    mine: up.Service, client: Client, http: httpx.Client, study_id: int
+) -> None:
+    postgres = _postgres(mine)
+    postgres.process.send_signal(signal.SIGINT)
+    postgres.process.wait(30)
+    try:
+        worked_s = _training_s(mine)
+        refused = {path: http.get(path) for path in PATHS}
+        assert http.get("/healthz").status_code == 200
+        time.sleep(OUTAGE_S)
+        assert _training_s(mine) > worked_s, "children trained meanwhile"
+    finally:
+        postgres.restart_if_dead()
+
+    for path, answer in refused.items():
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "2"), path
+    until(lambda: http.get("/readyz").status_code == 200, "it is healthy", 10)
+    _assert_nothing_lost(mine, client, study_id)
+
+
+def test_training_goes_on_while_backends_are_terminated(
+    mine: up.Service, client: Client, admin: Engine, study_id: int
+) -> None:
+    random_ = random.Random(11)
+    end_s = time.monotonic() + OUTAGE_S
+    terminated = 0
+    with admin.connect() as connection:
+        while time.monotonic() < end_s:
+            pids = connection.execute(
+                text("select pid from pg_stat_activity where datname = 'tuner' and pid <> pg_backend_pid()")
+            ).scalars()
+            for pid in random_.sample(found := list(pids), min(3, len(found))):
+                terminated += bool(connection.execute(text("select pg_terminate_backend(:pid)"), {"pid": pid}).scalar())
+            time.sleep(0.1)
+
+    assert terminated > 20
+    _assert_nothing_lost(mine, client, study_id)
+
+
+def test_the_api_answers_while_all_connections_are_taken(
+    mine: up.Service, client: Client, http: httpx.Client, admin: Engine, study_id: int
+) -> None:
+    taken = []
+    terminate = text(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tuner' and pid <> all(:ours)"
+    )
+    try:
+        while not taken or len(taken) < 200:
+            try:
+                taken.append(admin.connect())
+            except OperationalError:
+                ours = [connection.execute(text("select pg_backend_pid()")).scalar_one() for connection in taken]
+                if not taken[0].execute(terminate, {"ours": ours}).all():
+                    break
+        refused = [http.get(path) for path in PATHS]
+        assert {answer.status_code for answer in refused} == {503}
+        time.sleep(2 * LEASE_S)
+    finally:
+        for connection in taken:
+            connection.close()
+
+    until(lambda: http.get("/readyz").status_code == 200, "it is healthy", 10)
+    _assert_nothing_lost(mine, client, study_id)
+
+
+def _postgres(service: up.Service) -> embedded.EmbeddedPostgres:
+    assert service.postgres is not None
+    return service.postgres
+
+
+def _training_s(service: up.Service) -> float:
+    """Seconds of CPU that the training processes have used."""
+    children = psutil.Process(service.processes["worker"].pid).children()
+    assert len(children) == 2
+    return sum(child.cpu_times().user for child in children)
+
+
+def _assert_nothing_lost(service: up.Service, client: Client, study_id: int) -> None:
+    study = ended(client, study_id)
+    assert (study.state, study.end_reason, study.progress.complete) == ("completed", "trials", 4)
+    for trial in client.trials(study_id):
+        attempts = client.trial(study_id, trial.number).attempts
+        assert [attempt.state for attempt in attempts] == ["succeeded"], trial.number
+        assert _reports(client, study_id, trial.number) == list(range(1, EPOCHS + 1)), "every report, once, in order"
+    assert service.settings.database_url is not None
+    engine = database.connect(service.settings.database_url)
+    try:
+        audit(engine)
+        audit_acknowledged(engine, [study_id])
+        audit_files(engine, service.settings.artifacts)
+        audit_mlflow(engine, service.settings.base_url, service.admin_key)
+    finally:
+        engine.dispose()
