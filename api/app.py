@@ -14,7 +14,19 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from sqlalchemy import Engine
 
-from api import attempts, catalog, datasets, errors, health, mounts, optuna_storage, studies, trials, workers
+from api import (
+    attempts,
+    catalog,
+    checkpoints,
+    datasets,
+    errors,
+    health,
+    mounts,
+    optuna_storage,
+    studies,
+    trials,
+    workers,
+)
 from api.deps import Bell
 from api.gate import Gate
 from tuner.keys import KeyRing
@@ -72,7 +84,7 @@ def rest_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.engine = engine
     app.state.bell = bell
     errors.install(app)
-    for resource in (studies, trials, attempts, datasets, workers, catalog, optuna_storage):
+    for resource in (studies, trials, attempts, checkpoints, datasets, workers, catalog, optuna_storage):
         app.include_router(resource.router, prefix=REST)
     app.include_router(health.router)
     app.add_api_route("/", _home, include_in_schema=False)

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, Str
 
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
+from tuner.wire_checkpoints import CheckpointOut
 
 MAX_METRICS = 1_000  # in one report
 
@@ -160,6 +161,7 @@ class AttemptOut(Answer):
     ended_at: datetime | None
     end_reason: str | None
     error: str | None
+    resumed_from_step: int | None = Field(default=None, description="The epoch whose checkpoint it went on from.")
 
 
 class TrialOut(Answer):
@@ -297,6 +299,10 @@ class ClaimedAttempt(Answer):
     trial_minutes: float | None
     no_progress_minutes: float | None
     profile: bool = Field(default=False, description="Whether to look which operators take the time.")
+    checkpoints: list[CheckpointOut] = Field(
+        default=[],
+        description="What earlier attempts saved, newest first; if none can be used, begin at the beginning.",
+    )
 
 
 class Claims(Answer):
