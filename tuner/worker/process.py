@@ -13,7 +13,7 @@ import threading
 
 from tuner.settings import child_environment
 from tuner.worker.devices import Device
-from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, Run
+from tuner.worker.messages import Decide, FromChild, Run, Told
 from tuner.worker.trial_log import TrialLog
 
 MAX_LINE_BYTES = 2**16  # of a longer line, the pieces
@@ -21,7 +21,7 @@ STOP_TIMEOUT_S = 5.0
 # a trial's log is what its trainer prints, at once, without the progress bars of saving the model
 QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
-Received = Ready | Reported | Outcome | None
+Received = Told | None
 
 
 class Child:

@@ -20,9 +20,10 @@ import structlog
 
 from tuner.client import Client, ClientError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
+from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
-from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
+from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Resumed, Run, Saved, Stopped
 from tuner.worker.meter import Meter
 from tuner.worker.outbox import GATHER_S, Outbox
 from tuner.worker.process import Child
@@ -32,6 +33,7 @@ RETRY_S = 1.0
 NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep a data set
 LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
+LAST_CHECKPOINT_S = 10.0  # within which it is sent, before a trial is given back
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ class Slot:
         self._scratch = scratch
         self._draining = threading.Event()
         self._child: Child | None = None
+        self._checkpoints: Checkpoints | None = None  # of the attempt that is served
         self._is_training = False
         self._has_room = True
         self.thread = threading.Thread(target=self._run, name=f"slot-{device.name}", daemon=True)
@@ -105,6 +108,7 @@ class Slot:
         outbox = Outbox(self._client, attempt.attempt_id, child.log, Meter(child.pid, self._device))
         try:
             folder.mkdir()
+            self._checkpoints = Checkpoints(self._client, attempt, folder.with_suffix(".checkpoints"))
             child.log.clear()
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
@@ -120,6 +124,9 @@ class Slot:
             self._stop_training(child)
             self._tell_failure(attempt, traceback.format_exc())
         finally:
+            if self._checkpoints is not None:
+                self._checkpoints.forget()
+                self._checkpoints = None
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_suffix(".tar").unlink(missing_ok=True)
 
@@ -130,7 +137,19 @@ class Slot:
             data_folder = self._fetch(attempt, child, outbox)
             if data_folder is None:
                 return None
-        child.send(Run(attempt=attempt, folder=str(folder), data_folder=data_folder))
+        assert self._checkpoints is not None
+        checkpoint = self._checkpoints.fetch(self._draining)
+        if self._draining.is_set():
+            return None
+        child.send(
+            Run(
+                attempt=attempt,
+                folder=str(folder),
+                data_folder=data_folder,
+                checkpoint=checkpoint,
+                checkpoint_folder=str(self._checkpoints.folder),
+            )
+        )
         self._is_training = True
         return self._follow(attempt, child, _Watch(attempt), outbox)
 
@@ -172,12 +191,13 @@ class Slot:
         outcome: Outcome | FailBody | None = None
         while outcome is None:
             if self._draining.is_set():
-                self._stop_training(child)
-                return None
+                return self._stop_training(child, outbox)
             outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, heartbeat_s))
             if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(heartbeat_s):
                 last_send_s = time.monotonic()
                 self._send(attempt, child, outbox)
+            if self._checkpoints is not None and outbox.is_empty:
+                self._checkpoints.send()
         return outcome
 
     def _listen(self, child: Child, watch: _Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
@@ -187,8 +207,8 @@ class Slot:
         except queue.Empty:
             return self._over_limit(watch, child)
         watch.heard()
-        if isinstance(message, Reported):
-            outbox.add(message)
+        if isinstance(message, Reported | Saved | Resumed):
+            self._note(message, outbox)
             return self._over_limit(watch, child)
         if message is None:
             self._child, self._is_training = None, False
@@ -200,6 +220,15 @@ class Slot:
             return None
         self._is_training = False
         return message
+
+    def _note(self, message: Reported | Saved | Resumed, outbox: Outbox) -> None:
+        assert self._checkpoints is not None
+        if isinstance(message, Reported):
+            outbox.add(message)
+        elif isinstance(message, Saved):
+            self._checkpoints.take(message)
+        else:
+            self._checkpoints.resumed(message)
 
     def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> None:
         """Sends reports or a heartbeat and obeys the answer; without one, training goes on."""
@@ -219,22 +248,29 @@ class Slot:
             self._child = None
         return failure
 
-    def _stop_training(self, child: Child) -> None:
-        """Lets a healthy child come to its next report and stay warm; replaces one that does not."""
+    def _stop_training(self, child: Child, outbox: Outbox | None = None) -> Done | None:
+        """Lets a healthy child come to its next report and stay warm; replaces one that does not.
+
+        With an outbox the trial is to go on elsewhere: the child saves a last checkpoint, and what it has reported is kept.
+        Gives the result if it was done just then.
+        """
         if self._child is None or not self._is_training:
-            return
+            return None
         self._is_training = False
-        child.send(Decide(decision="stop"))
+        child.send(Decide(decision="stop", checkpoint=outbox is not None))
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline_s:
             try:
                 message = child.inbox.get(timeout=0.2)
             except queue.Empty:
                 continue
+            if isinstance(message, Reported | Saved | Resumed) and outbox is not None:
+                self._note(message, outbox)
             if message is None or isinstance(message, Done | Failed | Stopped):
-                return
+                return message if isinstance(message, Done) else None
         child.kill()
         self._child = None
+        return None
 
     # ---- the result ----------------------------------------------------------------------------------------------
 
@@ -262,6 +298,8 @@ class Slot:
     def _hand_in_once(
         self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None, child: Child, folder: Path
     ) -> None:
+        if self._checkpoints is not None and _may_go_on(outcome):
+            self._checkpoints.finish(LAST_CHECKPOINT_S)
         if outcome is None or isinstance(outcome, Stopped):
             self._client.release(attempt.attempt_id)
             return
@@ -308,6 +346,13 @@ def _failure(outcome: Failed | FailBody) -> FailBody:
     if isinstance(outcome, FailBody):
         return outcome
     return FailBody(reason=outcome.reason, error=outcome.error[-50_000:], step=outcome.step, metric=outcome.metric)
+
+
+def _may_go_on(outcome: Outcome | FailBody | None) -> bool:
+    """Whether the trial may be tried again, and then goes on from its last checkpoint."""
+    if isinstance(outcome, Failed):
+        return outcome.broken
+    return not isinstance(outcome, Done)
 
 
 def _raise_if_stale(error: ClientError) -> None:
