@@ -101,7 +101,9 @@ class InFile:
 Outcome = dict[str, object]
 
 
-def train(case: Case, file: Path, *, stop_after: int | None = None) -> tuple[Outcome, TrainResult | None]:
+def train(
+    case: Case, file: Path, *, stop_after: int | None = None, device: str = "cpu"
+) -> tuple[Outcome, TrainResult | None]:
     """Trains until it is done or stopped; gives what there is to compare, and the result if it is done."""
     dataset = mixed() if case.dataset == "mixed" else load(case.dataset)
     made = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
@@ -120,7 +122,7 @@ def train(case: Case, file: Path, *, stop_after: int | None = None) -> tuple[Out
             Part(dataset, validation_rows),
             case.config,
             report,
-            device="cpu",
+            device=device,
             seed=7,
             objective=("loss", "minimize"),
             checkpoint=InFile(file),
