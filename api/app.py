@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from api import (
     attempts,
     catalog,
+    checkpoints,
     datasets,
     errors,
     health,
@@ -86,7 +87,7 @@ def rest_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.bell = bell
     app.state.metrics = metrics.Metrics(engine)
     errors.install(app)
-    for resource in (studies, lifecycle, trials, attempts, datasets, workers, catalog, optuna_storage):
+    for resource in (studies, lifecycle, trials, attempts, checkpoints, datasets, workers, catalog, optuna_storage):
         app.include_router(resource.router, prefix=REST)
     app.include_router(health.router)
     app.include_router(metrics.router)

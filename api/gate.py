@@ -34,12 +34,14 @@ from tuner.keys import KeyRing, Role
 OPEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("POST", "/login")})
 FOR_WORKERS = (
     ("POST", re.compile(r"/api/v1/claims")),
-    ("POST", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/(reports|artifacts|complete|fail|release)")),
+    ("POST", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/(reports|artifacts|complete|fail|release|resumed)")),
+    ("PUT", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/checkpoint")),
+    ("GET", re.compile(r"/api/v1/attempts/[0-9a-f-]{36}/checkpoints/[0-9a-f]{64}")),
     ("GET", re.compile(r"/api/v1/datasets/[^/]+/versions/[0-9]+/files")),
     ("PUT", re.compile(r"/api/v1/workers/[^/]+")),
     ("DELETE", re.compile(r"/api/v1/workers/[^/]+")),
 )
-UPLOAD = re.compile(r"/api/v1/(attempts/[0-9A-Fa-f-]{36}/artifacts|datasets)")
+UPLOAD = re.compile(r"/api/v1/(attempts/[0-9A-Fa-f-]{36}/(artifacts|checkpoint)|datasets)")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_S = 30 * 24 * 3600
 MAX_DEPTH = 64  # of nested JSON

@@ -104,6 +104,7 @@ def audit_files(engine: Engine, artifact_root: Path) -> None:
     """Asserts that the store has every file that it acknowledged, and nothing half uploaded."""
     root = artifact_root / "attempts"
     assert not list(root.glob(".*")), "no half upload is left"
+    assert not list((artifact_root / "checkpoints").glob(".*")), "no half checkpoint is left"
     with engine.begin() as connection:
         accepted = select(artifacts).join(attempts).where(attempts.c.state == "succeeded")
         for row in connection.execute(accepted):

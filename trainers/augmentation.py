@@ -17,8 +17,35 @@ from torch.nn import functional
 
 from trainers.configs import ImageConfig, TabularMlpConfig
 
-Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Batch and targets to the augmented batch and targets; to be mixed, targets must be floats `(B, T)`."""
+Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The chance of an augmentation: on the batches' device, and on the CPU."""
+
+    generator: Generator
+    mixing: random.Random
+
+    @classmethod
+    def seeded(cls, device: torch.device, seed: int) -> Draws:
+        return cls(Generator(device).manual_seed(seed), random.Random(seed))  # noqa: S311 - the draws keep no secret
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Batch and targets to the augmented batch and targets; to be mixed, targets must be floats `(B, T)`.
+
+    Attributes:
+        change: does it.
+        draws: its chance.
+    """
+
+    change: Change
+    draws: Draws
+
+    def __call__(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.change(x, targets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +126,8 @@ def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augme
     """
     if strengths == ImageStrengths():
         return None
-    generator = Generator(background.device).manual_seed(seed)
-    mixing = random.Random(seed)  # noqa: S311 - the draws keep no secret
+    draws = Draws.seeded(background.device, seed)
+    generator = draws.generator
 
     def augment(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         x = x - background  # the transforms fill with 0
@@ -114,11 +141,11 @@ def of_images(strengths: ImageStrengths, background: Tensor, seed: int) -> Augme
             x = cutout(x, strengths.cutout, generator)
         x = x + background
         if strengths.mixup_alpha > 0:
-            share = mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
+            share = draws.mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
             return mixup(x, targets, share, generator)
         return x, targets
 
-    return augment
+    return Augment(augment, draws)
 
 
 def of_rows(strengths: TabularStrengths, numbers: int, device: torch.device, seed: int) -> Augment | None:
@@ -132,8 +159,8 @@ def of_rows(strengths: TabularStrengths, numbers: int, device: torch.device, see
     """
     if strengths == TabularStrengths():
         return None
-    generator = Generator(device).manual_seed(seed)
-    mixing = random.Random(seed)  # noqa: S311 - the draws keep no secret
+    draws = Draws.seeded(device, seed)
+    generator = draws.generator
 
     def augment(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if strengths.noise_std > 0:
@@ -141,11 +168,11 @@ def of_rows(strengths: TabularStrengths, numbers: int, device: torch.device, see
         if strengths.feature_dropout > 0:
             x = feature_dropout(x, strengths.feature_dropout, generator)
         if strengths.mixup_alpha > 0:
-            share = mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
+            share = draws.mixing.betavariate(strengths.mixup_alpha, strengths.mixup_alpha)
             return mixup(x, targets, share, generator, numbers)
         return x, targets
 
-    return augment
+    return Augment(augment, draws)
 
 
 def flip(x: Tensor, chance: float, generator: Generator) -> Tensor:

@@ -7,6 +7,7 @@ plane validates studies with it; only `load` imports the training code.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -197,3 +198,8 @@ def load(trainer: Trainer) -> Callable[..., TrainResult]:
     """Imports a trainer's code, torch included, and gives its train function."""
     module, function = trainer.entry_point.split(":")
     return cast("Callable[..., TrainResult]", getattr(importlib.import_module(module), function))
+
+
+def takes_checkpoint(train: Callable[..., TrainResult]) -> bool:
+    """Whether a train function can go on from a saved state: it has the parameter `checkpoint`."""
+    return "checkpoint" in inspect.signature(train).parameters

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,44 @@ Objective = tuple[str, Direction]
 Report = Callable[[int, Mapping[str, float]], None]
 """`report(step, metrics)`: step counts finished epochs from 1. Raises `TrialPruned` or `TrialStopped`."""
 
+State = dict[str, Any]
+"""Tensors, numbers, texts, and lists, tuples and dicts of these: what a training goes on from."""
+
+
+class Checkpoint(Protocol):
+    """Where a training keeps its state, so that another process may go on from it. A trainer need not use it."""
+
+    def load(self) -> State | None:
+        """The state to go on from, its tensors on the CPU; None: begin at the beginning."""
+
+    def save(self, step: int, state: Callable[[], State], *, stopping: bool = False) -> None:
+        """Offers the state after an epoch, once it is reported; it is made and written if that is due.
+
+        Args:
+            step: epochs finished.
+            state: makes it.
+            stopping: `report` has just raised `TrialStopped`; pass that on afterwards.
+        """
+
+    def end(self, state: Callable[[], State]) -> None:
+        """Offers the state in which training is over, out of which the trainer gives the same result at once."""
+
+
+class NoCheckpoint:
+    """Keeps nothing."""
+
+    def load(self) -> State | None:
+        return None
+
+    def save(self, step: int, state: Callable[[], State], *, stopping: bool = False) -> None:
+        pass
+
+    def end(self, state: Callable[[], State]) -> None:
+        pass
+
+
+NO_CHECKPOINT = NoCheckpoint()
+
 
 class TrialPruned(Exception):  # noqa: N818 - Optuna's own word
     """The pruner ended this trial; raised by `report`.
@@ -37,7 +75,7 @@ class TrialPruned(Exception):  # noqa: N818 - Optuna's own word
 
 
 class TrialStopped(Exception):  # noqa: N818 - beside TrialPruned
-    """The study was cancelled or the lease lost; raised by `report`. Nothing is kept."""
+    """The attempt ends here: cancelled, lost, or given back to go on elsewhere; raised by `report`."""
 
 
 class NonFiniteError(Exception):

@@ -7,7 +7,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from trainers import augmentation, convolutions, loop, tasks
 from trainers.configs import ImageCnnConfig
-from trainers.contract import Objective, Part, Report, TrainResult
+from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
 from trainers.data import on_device
 
 
@@ -20,6 +20,7 @@ def train(
     device: str,
     seed: int,
     objective: Objective,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
     """Trains on one part, judges each epoch on the other and gives back the best epoch.
 
@@ -31,6 +32,7 @@ def train(
         device: as torch names it, `cpu` or `cuda:0`.
         seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
         objective: the metric and direction by which the best epoch is chosen.
+        checkpoint: to go on from, and to keep the state of the training in.
     """
     torch.manual_seed(seed)
     data = on_device.prepare(train_part, validation_part, device)
@@ -41,6 +43,16 @@ def train(
     strengths = augmentation.image_strengths(config, min(height, width))
     problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
     augment = augmentation.of_images(strengths, augmentation.darkest(data.preprocessing, device), seed)
-    result = loop.fit(network, problem, data, config, report, augment=augment, seed=seed, objective=objective)
+    result = loop.fit(
+        network,
+        problem,
+        data,
+        config,
+        report,
+        augment=augment,
+        seed=seed,
+        objective=objective,
+        checkpoint=checkpoint,
+    )
     convert_conv2d_weight_memory_format(result.network, torch.contiguous_format)
     return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -21,8 +21,19 @@ from trainers import losses, memory, optimizers, preprocessing, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
-from trainers.contract import NonFiniteError, Objective, Report, Task, TrainResult, TrialPruned
+from trainers.contract import (
+    NO_CHECKPOINT,
+    Checkpoint,
+    NonFiniteError,
+    Objective,
+    Report,
+    Task,
+    TrainResult,
+    TrialPruned,
+    TrialStopped,
+)
 from trainers.data.on_device import OnDevice
+from trainers.progress import Best, Moving, Progress, ending
 from trainers.tasks import Problem
 
 # so that a large validation part does not need memory for all of its activations
@@ -30,23 +41,6 @@ VALIDATION_CHUNK = 16_384  # rows
 VALIDATION_VALUES = 2**20  # of the network's input: of images it takes fewer rows
 EXAMPLE_ROWS = 3
 LATENCY_RUNS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Best:
-    """The best epoch so far.
-
-    Attributes:
-        step: that epoch, from 1.
-        metrics: `train/loss`, `val/loss` and `val/<metric>`.
-        predictions: on validation.
-        weights: a copy of the network's state, on its device.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    predictions: np.ndarray
-    weights: dict[str, Tensor]
 
 
 def fit(
@@ -59,15 +53,18 @@ def fit(
     augment: Augment | None,
     seed: int,
     objective: Objective,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
     """Trains a network and gives back its best epoch.
 
     Every epoch reports `train/loss` (mean over rows of the loss that is trained on, without the L1 penalty),
     `val/loss`, `val/<metric>`, `learning_rate` (of the last step), `samples_per_s` (training rows) and `epoch_s`
-    (with validation).
+    (with validation). With a checkpoint it goes on after the epoch that is saved there, and the losses are those of a
+    training that was never interrupted, to the bit.
 
     Raises:
         TrialPruned: of `report`, with the curves of the best epoch so far.
+        TrialStopped: of `report`, once the state is offered to the checkpoint.
         NonFiniteError: in the epoch in which a loss or metric is NaN or infinite.
         ValueError: if the objective is no metric of the task.
     """
@@ -78,9 +75,12 @@ def fit(
     schedule = schedules.schedule(config.schedule, steps * config.epochs, config.warmup_fraction)
     # drawn on the CPU, so that each device sees the same batches
     shuffling = torch.Generator().manual_seed(seed)
-    best: Best | None = None
-    began = perf_counter()
-    for step in range(1, config.epochs + 1):
+    moving = Moving(network, move, shuffling, None if augment is None else augment.draws)
+    saved = checkpoint.load()
+    progress = Progress() if saved is None else moving.restore(saved)
+    began = perf_counter() - progress.train_s
+    while not _is_over(progress, config):
+        step = progress.step + 1
         started = perf_counter()
         batches = torch.randperm(rows, generator=shuffling).to(data.x_train.device).tensor_split(steps)
         train_loss = _train_epoch(
@@ -89,19 +89,33 @@ def fit(
         trained = perf_counter()
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
+        best = progress.best
         if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
+        progress = Progress(step=step, best=best, train_s=perf_counter() - began)
+        state = partial(moving.state, progress)
         try:
             report(step, {**metrics, "learning_rate": config.learning_rate * schedule(step * steps - 1), **speed})
         except TrialPruned as pruned:
             pruned.curves = problem.draw(best.predictions)
             raise
-        if 0 < config.early_stopping_patience <= step - best.step:
-            break
-    assert best is not None
-    facts = {"epochs": float(step), "train_s": perf_counter() - began}
-    return _result(network, problem, data, best, facts)
+        except TrialStopped:
+            checkpoint.save(step, state, stopping=True)
+            raise
+        checkpoint.save(step, state)
+    assert progress.best is not None
+    checkpoint.end(partial(ending, progress))
+    facts = {"epochs": float(progress.step), "train_s": progress.train_s}
+    return _result(network, problem, data, progress.best, facts)
+
+
+def _is_over(progress: Progress, config: TrainingConfig) -> bool:
+    """Whether all epochs are done, or as many without a better one as patience allows."""
+    if progress.best is None:
+        return False
+    waited = progress.step - progress.best.step
+    return progress.step >= config.epochs or 0 < config.early_stopping_patience <= waited
 
 
 def _judge(objective: Objective, task: Task) -> tuple[str, int]:

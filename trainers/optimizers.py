@@ -13,6 +13,7 @@ The steps are torch's own fused kernels, called through `torch.optim`'s function
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,27 @@ EPSILON = 1e-8  # Adam's floor of the root of the square, torch's default
 Step = Callable[[float], None]
 """Moves the parameters by their gradients, in place; takes the learning rate of this step."""
 
+Memory = dict[str, list[Tensor | None]]
+"""What an optimizer remembers from step to step: by name, a tensor for each parameter, or None before the first step."""
 
-def optimizer(network: nn.Module, config: TrainingConfig) -> Step:
+
+class Optimizer:
+    """A step, and the memory that it works on."""
+
+    def __init__(self, step: Step, memory: Memory) -> None:
+        self._step = step
+        self.memory = memory
+
+    def __call__(self, learning_rate: float) -> None:
+        self._step(learning_rate)
+
+    def restore(self, memory: Memory, device: torch.device) -> None:
+        """Takes over the memory of an optimizer of the same kind and network."""
+        for name, mine in self.memory.items():
+            mine[:] = [None if value is None else value.to(device) for value in memory[name]]
+
+
+def optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
     """Builds the step of a network's parameters, without weight decay; its memory starts empty."""
     parameters: list[Tensor] = list(network.parameters())
     return _sgd(parameters, config) if config.optimizer == "sgd" else _adam(parameters, config)
@@ -60,7 +80,7 @@ def decay(decayed: list[Tensor], weight_decay: float, factor: float, steps_per_e
         weight.mul_(kept)
 
 
-def _sgd(parameters: list[Tensor], config: TrainingConfig) -> Step:
+def _sgd(parameters: list[Tensor], config: TrainingConfig) -> Optimizer:
     """Stochastic gradient descent with momentum as torch has it (Sutskever et al. 2013, without their scaling)."""
     velocities: list[Tensor | None] = [None] * len(parameters)  # filled by the first step
 
@@ -80,14 +100,17 @@ def _sgd(parameters: list[Tensor], config: TrainingConfig) -> Step:
             foreach=False,
         )
 
-    return step
+    return Optimizer(step, {"velocities": velocities})
 
 
-def _adam(parameters: list[Tensor], config: TrainingConfig) -> Step:
+def _adam(parameters: list[Tensor], config: TrainingConfig) -> Optimizer:
     """Adam: Kingma and Ba 2015."""
-    means = [torch.zeros_like(parameter) for parameter in parameters]
-    squares = [torch.zeros_like(parameter) for parameter in parameters]
-    counts = [torch.zeros((), device=parameter.device) for parameter in parameters]
+    memory: Memory = {
+        "means": [torch.zeros_like(parameter) for parameter in parameters],
+        "squares": [torch.zeros_like(parameter) for parameter in parameters],
+        "counts": [torch.zeros((), device=parameter.device) for parameter in parameters],
+    }
+    means, squares, counts = (cast("list[Tensor]", memory[name]) for name in ("means", "squares", "counts"))
 
     @torch.no_grad()
     def step(learning_rate: float) -> None:
@@ -109,7 +132,7 @@ def _adam(parameters: list[Tensor], config: TrainingConfig) -> Step:
             foreach=False,
         )
 
-    return step
+    return Optimizer(step, memory)
 
 
 def _gradients(parameters: list[Tensor]) -> list[Tensor]:

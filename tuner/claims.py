@@ -23,10 +23,11 @@ from tuner.domain.spec import StudySpec
 from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
-from tuner.store import attempts, queue, studies, trials
+from tuner.store import attempts, checkpoints, queue, studies, trials
 from tuner.store.database import TRANSIENT, transaction
 from tuner.tracebacks import told
 from tuner.wire import ClaimedAttempt
+from tuner.wire_checkpoints import CheckpointOut
 
 log = structlog.get_logger()
 
@@ -209,12 +210,15 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
 
     A database that does not answer fails no trial: the same request asks again.
     """
+    saved: list[checkpoints.CheckpointRow] = []
     try:
         with transaction(engine) as connection:
             if held.is_running:
                 params: dict[str, Any] | None = held.params
+                saved = checkpoints.of_trial(connection, held.trial_id)
             elif _is_whole(specs.of(held.study), held.params):
                 params = held.params if trials.resume(connection, held.attempt_id) else None
+                saved = checkpoints.of_trial(connection, held.trial_id)
             else:
                 params = _sample(connection, held)
     except TRANSIENT:
@@ -223,7 +227,7 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
         _fail_unsampled(engine, held.attempt_id, told(error))
         return None
     if params is not None:
-        return _answer(held, specs.of(held.study), params)
+        return _answer(held, specs.of(held.study), params, saved)
     return _started_elsewhere(engine, held.attempt_id)
 
 
@@ -240,7 +244,8 @@ def _started_elsewhere(engine: Engine, attempt_id: uuid.UUID) -> ClaimedAttempt 
         if attempt is None or attempt.state != AttemptState.RUNNING or attempt.trial_state != TrialState.RUNNING:
             return None
         held = _held_before(connection, attempt_id)
-    return _answer(held, specs.of(held.study), held.params)
+        saved = checkpoints.of_trial(connection, held.trial_id)
+    return _answer(held, specs.of(held.study), held.params, saved)
 
 
 def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
@@ -291,7 +296,9 @@ def _fail_unsampled(engine: Engine, attempt_id: uuid.UUID, error: str) -> None:
             fail_live(connection, study, reason, error)
 
 
-def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttempt:
+def _answer(
+    held: Held, spec: StudySpec, params: dict[str, Any], saved: Sequence[checkpoints.CheckpointRow]
+) -> ClaimedAttempt:
     study = held.study
     facts = studies.facts(study)
     dataset = facts.get("dataset") or {}
@@ -319,4 +326,5 @@ def _answer(held: Held, spec: StudySpec, params: dict[str, Any]) -> ClaimedAttem
         no_progress_minutes=spec.limits.no_progress_minutes,
         halvings=held.halvings,
         profile=spec.profile and study.n_complete == 0,  # so the first that completes was profiled, however many run
+        checkpoints=[CheckpointOut.model_validate(row) for row in saved],
     )

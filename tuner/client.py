@@ -308,15 +308,7 @@ class Client:
 
     def download_dataset(self, name: str, version: int, file: IO[bytes]) -> None:
         """Writes the files of an uploaded data set as a tar; not repeated by itself, since a part may be written."""
-        try:
-            with self._http.stream("GET", f"{API}{_dataset_path(name, version)}/files") as response:
-                if not response.is_success:
-                    response.read()
-                    raise _refusal(response)
-                for chunk in response.iter_raw():
-                    file.write(chunk)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from None
+        self._stream(f"{_dataset_path(name, version)}/files", file)
 
     # ---- what a worker says --------------------------------------------------------------------------------------
 
@@ -358,6 +350,24 @@ class Client:
         headers = {"Content-Type": "application/x-tar"}
         return self._call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, file=tar, headers=headers)
 
+    def save_checkpoint(self, attempt_id: uuid.UUID, fold: int, step: int, sha256: str, file: Path) -> None:
+        """Sends the state of an attempt's trial after an epoch, from disk."""
+        self._send(
+            "PUT",
+            f"/attempts/{attempt_id}/checkpoint",
+            params={"fold": fold, "step": step, "sha256": sha256},
+            file=file,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+
+    def download_checkpoint(self, attempt_id: uuid.UUID, sha256: str, file: IO[bytes]) -> None:
+        """Writes a checkpoint of the trial that the attempt holds; not repeated by itself, since a part may be written."""
+        self._stream(f"/attempts/{attempt_id}/checkpoints/{sha256}", file)
+
+    def resumed(self, attempt_id: uuid.UUID, step: int) -> None:
+        """Tells that an attempt goes on after this epoch."""
+        self._send("POST", f"/attempts/{attempt_id}/resumed", json={"step": step})
+
     def complete(self, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
         return self._call("POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json())
 
@@ -383,6 +393,17 @@ class Client:
     def _unreachable(self, error: httpx.TransportError) -> ClientError:
         why = str(error) or type(error).__name__
         return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
+
+    def _stream(self, path: str, file: IO[bytes]) -> None:
+        try:
+            with self._http.stream("GET", API + path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
 
     def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         return answer.model_validate_json(self._send(method, path, **request).content)

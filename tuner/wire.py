@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, Str
 from tuner.domain.ends import EndDetail, Memory
 from tuner.domain.space import Scalar
 from tuner.domain.spec import Label, MetricName, Params, StudySpec
+from tuner.wire_checkpoints import CheckpointOut
 
 MAX_METRICS = 1_000  # in one report
 
@@ -174,6 +175,7 @@ class AttemptOut(Answer):
     end_reason: str | None
     end: EndOut | None = None
     error: str | None
+    resumed_from_step: int | None = Field(default=None, description="The epoch whose checkpoint it went on from.")
 
 
 class TrialOut(Answer):
@@ -315,6 +317,10 @@ class ClaimedAttempt(Answer):
         default=0, description="How often to halve the rows of a batch that are in memory at once, from the start."
     )
     profile: bool = Field(default=False, description="Whether to look which operators take the time.")
+    checkpoints: list[CheckpointOut] = Field(
+        default=[],
+        description="What earlier attempts saved, newest first; if none can be used, begin at the beginning.",
+    )
 
 
 class Claims(Answer):

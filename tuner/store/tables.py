@@ -205,6 +205,7 @@ attempts = Table(
     Column("end_detail", Text),  # of a running one: why the pruner wants it to end
     Column("error", Text),
     Column("result_digest", Text),  # of the accepted result: the same again gets 200
+    Column("resumed_from_step", BigInteger),  # the epoch whose checkpoint it went on from
     UniqueConstraint("trial_id", "number"),
     CheckConstraint(_one_of("state", AttemptState), "state"),
     CheckConstraint("(ended_at is not null) = (state <> 'running')", "ended_at"),
@@ -237,6 +238,20 @@ artifacts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False, server_default=NOW),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),  # the order in which they came
+    Column("trial_id", BigInteger, ForeignKey(trials.c.id, ondelete="CASCADE"), nullable=False),
+    Column("fold", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),  # in the artifact folder: checkpoints/<trial id>/<sha256>
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("attempt_id", Uuid, nullable=False),  # that saved it
+    Column("created_at", Timestamp, nullable=False, server_default=NOW),
+    UniqueConstraint("trial_id", "sha256"),
 )
 
 log_chunks = Table(

@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 import uuid
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +27,7 @@ from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
 
 REGISTER_EVERY_S = 20.0
-DRAIN_TIMEOUT_S = 30.0
+DRAIN_TIMEOUT_S = 28.0  # of all slots together
 PREFIX = "tuner-worker-"
 
 log = structlog.get_logger()
@@ -69,11 +70,12 @@ def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb:
             log.info("worker started", worker=worker_id, devices=body.devices)
             _register_until(stop, client, worker_id, body)
             log.info("worker drains", worker=worker_id)
+            deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
             for slot in threads:
                 slot.drain()
             _leave(client, worker_id)
             for slot in threads:
-                slot.thread.join(DRAIN_TIMEOUT_S)
+                slot.thread.join(max(0.0, deadline_s - time.monotonic()))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import IO, Literal
 
 from trainers.contract import TrialPruned, TrialStopped
-from tuner.worker.messages import Decide, Outcome, Ready, Reported, Run, ToChild
+from tuner.worker.messages import Decide, Ready, Reported, Run, ToChild, Told
 from tuner.worker.narration import Narration
 
 
@@ -29,13 +30,16 @@ def main() -> None:
     threading.Thread(target=_listen, args=(inbox, decision), daemon=True).start()
     training = importlib.import_module("tuner.worker.training")
     profiling = importlib.import_module("tuner.worker.profiling")
+    saving = importlib.import_module("tuner.worker.saving")
     device = training.warm_up()
     _send(pipe, Ready())
 
     while True:
         run = inbox.get()
         narration = Narration(run.attempt, device)
-        outcome = profiling.run_trial(run, device, _teller(pipe, decision, narration))
+        states = saving.Saving(run, lambda: decision.wants_checkpoint, partial(_send, pipe))
+        narration.resume(states.found)
+        outcome = profiling.run_trial(run, device, _teller(pipe, decision, narration), states)
         narration.end(outcome)
         _send(pipe, outcome)
 
@@ -54,9 +58,15 @@ class Decision:
 
     def __init__(self) -> None:
         self.wanted: Literal["prune", "stop"] | None = None
+        self.wants_checkpoint = False
+
+    def take(self, message: Decide) -> None:
+        self.wants_checkpoint = message.checkpoint  # first: the training thread looks at it once the other is set
+        self.wanted = message.decision
 
     def clear(self) -> None:
         self.wanted = None
+        self.wants_checkpoint = False
 
     def enforce(self) -> None:
         """Ends the trial if so decided.
@@ -83,7 +93,7 @@ def _listen(inbox: queue.SimpleQueue[Run], decision: Decision) -> None:
     for line in sys.stdin.buffer:
         message = ToChild.validate_json(line)
         if isinstance(message, Decide):
-            decision.wanted = message.decision
+            decision.take(message)
         else:
             decision.clear()  # here, where messages are read in order: what comes after is meant for this run
             inbox.put(message)
@@ -93,7 +103,7 @@ def _listen(inbox: queue.SimpleQueue[Run], decision: Decision) -> None:
     os._exit(0)
 
 
-def _send(pipe: IO[str], message: Ready | Reported | Outcome) -> None:
+def _send(pipe: IO[str], message: Told) -> None:
     pipe.write(message.model_dump_json() + "\n")
     pipe.flush()
 

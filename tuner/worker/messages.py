@@ -16,20 +16,24 @@ from tuner.wire import ClaimedAttempt
 class Run(BaseModel):
     """Agent to child: train this; write its files into `folder`, which exists and is empty.
 
-    `data_folder` holds the data set, if it was uploaded; the child itself knows no network.
+    `data_folder` holds the data set, if it was uploaded; the child itself knows no network. Training goes on from the
+    file `checkpoint`, if there is one; new ones are written into `checkpoint_folder`.
     """
 
     type: Literal["run"] = "run"
     attempt: ClaimedAttempt
     folder: str
     data_folder: str | None = None
+    checkpoint: str | None = None
+    checkpoint_folder: str | None = None
 
 
 class Decide(BaseModel):
-    """Agent to child: end the running trial at its next report."""
+    """Agent to child: end the running trial at its next report; with a last checkpoint where it is to go on elsewhere."""
 
     type: Literal["decide"] = "decide"
     decision: Literal["prune", "stop"]
+    checkpoint: bool = False
 
 
 class Ready(BaseModel):
@@ -46,6 +50,27 @@ class Reported(BaseModel):
     step: int
     metrics: dict[str, float]
     at_s: float
+
+
+class Resumed(BaseModel):
+    """Child to agent: the training goes on after this epoch, which an earlier attempt saved."""
+
+    type: Literal["resumed"] = "resumed"
+    fold: int
+    step: int
+
+
+class Saved(BaseModel):
+    """Child to agent: the state after this epoch, which was reported before, is on the disk.
+
+    The child removes the file once there are two newer ones.
+    """
+
+    type: Literal["saved"] = "saved"
+    fold: int
+    step: int
+    file: str
+    sha256: str
 
 
 class Done(BaseModel):
@@ -71,13 +96,12 @@ class Failed(BaseModel):
 
 
 class Stopped(BaseModel):
-    """Child to agent: the trial was stopped as asked; nothing is kept."""
+    """Child to agent: the trial was stopped as asked; nothing is kept of it but checkpoints."""
 
     type: Literal["stopped"] = "stopped"
 
 
 ToChild = TypeAdapter[Run | Decide](Annotated[Run | Decide, Field(discriminator="type")])
 Outcome = Done | Failed | Stopped
-FromChild = TypeAdapter[Ready | Reported | Done | Failed | Stopped](
-    Annotated[Ready | Reported | Done | Failed | Stopped, Field(discriminator="type")]
-)
+Told = Ready | Reported | Resumed | Saved | Outcome
+FromChild = TypeAdapter[Told](Annotated[Told, Field(discriminator="type")])

@@ -26,6 +26,12 @@ class Narration:
         _say(f"trial {attempt.trial} of {attempt.study}: {attempt.trainer} on {attempt.dataset}, {device}")
         _say(f"with {params}")
 
+    def resume(self, found: tuple[int, int] | None) -> None:
+        """Tells after which fold and epoch it goes on, if an earlier attempt left a checkpoint."""
+        if found is not None:
+            where = f"fold {found[0]} " if self._is_folded else ""
+            _say(f"goes on from the checkpoint of {where}epoch {found[1]}")
+
     def report(self, fold: int, step: int, metrics: Mapping[str, float]) -> None:
         """Tells of an epoch, at most once a second, and of every fold's end."""
         now_s = time.monotonic()

@@ -72,6 +72,11 @@ class Outbox:
         return min(LOG_EVERY_S, heartbeat_s) if self._has_log else heartbeat_s
 
     @property
+    def is_empty(self) -> bool:
+        """Whether every report that was added is acknowledged."""
+        return not self._waiting
+
+    @property
     def _has_log(self) -> bool:
         return len(self._log) > self._log_sent
 

@@ -18,7 +18,7 @@ from tuner.settings import child_environment
 from tuner.wire import FailBody
 from tuner.worker.devices import Device
 from tuner.worker.kernel import Kills, children_peak_bytes
-from tuner.worker.messages import Decide, FromChild, Outcome, Ready, Reported, Run
+from tuner.worker.messages import Decide, FromChild, Run, Told
 from tuner.worker.trial_log import TrialLog
 
 MAX_LINE_BYTES = 2**16  # of a longer line, the pieces
@@ -27,7 +27,7 @@ LAST_WORDS_BYTES = 10_000  # of the log, told with a death
 # a trial's log is what its trainer prints, at once, without the progress bars of saving the model
 QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
-Received = Ready | Reported | Outcome | None
+Received = Told | None
 
 
 class Child:

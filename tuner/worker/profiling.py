@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity
 
 from tuner.worker import training
 from tuner.worker.messages import Done, Outcome, Run
+from tuner.worker.saving import Saving
 
 FOLDER = "profile"
 EPOCHS = 2
@@ -25,10 +26,10 @@ MAX_CALLS = 2_000  # of layers: some ten operators each, forwards and backwards,
 MAX_OPERATORS = 40  # in the table
 
 
-def run_trial(run: Run, device: str, tell: training.Tell) -> Outcome:
+def run_trial(run: Run, device: str, tell: training.Tell, saving: Saving) -> Outcome:
     """As `training.run_trial`; a trial that is to be profiled and completes has `profile/…` among its files."""
     if not run.attempt.profile:
-        return training.run_trial(run, device, tell)
+        return training.run_trial(run, device, tell, saving)
     profile = Profile(device)
     if {**run.attempt.fixed, **run.attempt.params}.get("epochs") == 1:
         profile.start()
@@ -38,7 +39,7 @@ def run_trial(run: Run, device: str, tell: training.Tell) -> Outcome:
         tell(fold, step, metrics)
 
     try:
-        outcome = training.run_trial(run, device, tell_and_look)
+        outcome = training.run_trial(run, device, tell_and_look, saving)
     finally:
         profile.stop()
     if isinstance(outcome, Done) and outcome.state == "complete":

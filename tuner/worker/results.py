@@ -16,12 +16,14 @@ import structlog
 
 from tuner.client import Client, ClientError
 from tuner.wire import ClaimedAttempt, CompleteBody, FailBody, TrialEnded
+from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.lease import RETRY_S, Lease, raise_if_stale
 from tuner.worker.messages import Done, Failed, Outcome, Stopped
 from tuner.worker.outbox import Outbox
 from tuner.worker.process import Child
 
 LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
+LAST_CHECKPOINT_S = 10.0  # within which it is sent, before a trial is given back
 FULL_PAUSE_S = 5.0  # before files are sent again to a control plane whose disk was full
 NO_ROOM = 507
 
@@ -37,6 +39,7 @@ def hand_in(
     child: Child,
     folder: Path,
     outbox: Outbox,
+    checkpoints: Checkpoints,
 ) -> None:
     """Tells the control plane how an attempt ended; None: it is given back.
 
@@ -47,6 +50,7 @@ def hand_in(
         child: which has trained it, alive or not.
         folder: with the trial's files.
         outbox: with reports that may still wait.
+        checkpoints: of which the last may still wait, for who goes on with the trial.
 
     Raises:
         StaleError: the attempt is no longer ours.
@@ -57,6 +61,8 @@ def hand_in(
     with Lease(client, attempt) as lease:
         insist = partial(_insist, attempt, lease)
         insist(partial(outbox.flush, with_log=is_given_back))
+        if _may_go_on(outcome):
+            checkpoints.finish(LAST_CHECKPOINT_S)
         if outcome is None or isinstance(outcome, Stopped):
             insist(partial(client.release, attempt.attempt_id))
             return
@@ -64,6 +70,13 @@ def hand_in(
         insist(partial(client.upload, attempt.attempt_id, tar))
         ended = insist(partial(_end, client, attempt, outcome))
     log.info("trial ended", study=attempt.study, trial=attempt.trial, state=ended.state)
+
+
+def _may_go_on(outcome: Outcome | FailBody | None) -> bool:
+    """Whether the trial may be tried again, and then goes on from its last checkpoint."""
+    if isinstance(outcome, Failed):
+        return outcome.broken
+    return not isinstance(outcome, Done)
 
 
 def _insist(attempt: ClaimedAttempt, lease: Lease, call: Callable[[], T]) -> T:

@@ -22,11 +22,12 @@ from tuner.client import Client, ClientError
 from tuner.tracebacks import told
 from tuner.wire import ClaimedAttempt, FailBody
 from tuner.worker import results
+from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.claimer import Claimer
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
 from tuner.worker.lease import RETRY_S, Lease, StaleError, heartbeat_s, raise_if_stale
-from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Run, Stopped
+from tuner.worker.messages import Decide, Done, Failed, Outcome, Ready, Reported, Resumed, Run, Saved, Stopped
 from tuner.worker.meter import Meter
 from tuner.worker.outbox import GATHER_S, Outbox
 from tuner.worker.process import Child
@@ -71,6 +72,7 @@ class Slot:
         self._room = Room(scratch, min_free_bytes)
         self._claimer = Claimer(client, worker_id, trainers, self._room, self._draining)
         self._child: Child | None = None
+        self._checkpoints: Checkpoints | None = None  # of the attempt that is served
         self._is_training = False
         self._has_room = True
         self.thread = threading.Thread(target=self._run, name=f"slot-{device.name}", daemon=True)
@@ -110,6 +112,7 @@ class Slot:
         outbox = Outbox(self._client, attempt.attempt_id, attempt.lease_s, child.log, meter, waiting)
         try:
             folder.mkdir()
+            self._checkpoints = Checkpoints(self._client, attempt, folder.with_suffix(".checkpoints"))
             child.log.clear()
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
@@ -117,7 +120,7 @@ class Slot:
                 child.kill()
                 self._child = None
             outcome = self._unless_full(attempt, outcome)
-            results.hand_in(self._client, attempt, outcome, child, folder, outbox)
+            results.hand_in(self._client, attempt, outcome, child, folder, outbox, self._checkpoints)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child, CANCEL_TIMEOUT_S)
@@ -131,6 +134,9 @@ class Slot:
                 results.tell_failure(self._client, attempt, told(error, self._client.key))
         finally:
             outbox.close()
+            if self._checkpoints is not None:
+                self._checkpoints.forget()
+                self._checkpoints = None
             shutil.rmtree(folder, ignore_errors=True)
             for beside in (".tar", ".reports"):
                 folder.with_suffix(beside).unlink(missing_ok=True)
@@ -151,8 +157,21 @@ class Slot:
             data_folder = self._fetch(attempt, watch)
             if not isinstance(data_folder, str):
                 return data_folder
+        assert self._checkpoints is not None
+        with Lease(self._client, attempt):
+            checkpoint = self._checkpoints.fetch(self._draining)
+        if self._draining.is_set():
+            return None
         watch.heard()
-        child.send(Run(attempt=attempt, folder=str(folder), data_folder=data_folder))
+        child.send(
+            Run(
+                attempt=attempt,
+                folder=str(folder),
+                data_folder=data_folder,
+                checkpoint=checkpoint,
+                checkpoint_folder=str(self._checkpoints.folder),
+            )
+        )
         self._is_training = True
         return self._follow(attempt, child, watch, outbox)
 
@@ -187,12 +206,13 @@ class Slot:
         is_paused = False
         while outcome is None:
             if self._draining.is_set() or is_paused:
-                self._stop_training(child)
-                return None
+                return self._stop_training(child, outbox=outbox)
             outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, every_s))
             if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(every_s):
                 last_send_s = time.monotonic()
                 is_paused = self._send(attempt, child, outbox) == "pause"
+            if self._checkpoints is not None and outbox.is_empty:
+                self._checkpoints.send()
         return outcome
 
     def _listen(self, child: Child, watch: Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
@@ -202,8 +222,8 @@ class Slot:
         except queue.Empty:
             return self._over_limit(watch, child)
         watch.heard()
-        if isinstance(message, Reported):
-            outbox.add(message)
+        if isinstance(message, Reported | Saved | Resumed):
+            self._note(message, outbox)
             return self._over_limit(watch, child)
         if message is None:
             self._child, self._is_training = None, False
@@ -212,6 +232,15 @@ class Slot:
             return None
         self._is_training = False
         return message
+
+    def _note(self, message: Reported | Saved | Resumed, outbox: Outbox) -> None:
+        assert self._checkpoints is not None
+        if isinstance(message, Reported):
+            outbox.add(message)
+        elif isinstance(message, Saved):
+            self._checkpoints.take(message)
+        else:
+            self._checkpoints.resumed(message)
 
     def _send(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox) -> Literal["continue", "prune", "pause"]:
         """Sends reports or a heartbeat, tells the child to prune, and gives the decision; without one, training goes on."""
@@ -232,19 +261,28 @@ class Slot:
             self._child, self._is_training = None, False
         return failure
 
-    def _stop_training(self, child: Child, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Lets a healthy child come to its next report and stay warm; replaces one that does not."""
+    def _stop_training(
+        self, child: Child, timeout_s: float = STOP_TIMEOUT_S, *, outbox: Outbox | None = None
+    ) -> Done | None:
+        """Lets a healthy child come to its next report and stay warm; replaces one that does not.
+
+        With an outbox the trial is to go on elsewhere: the child saves a last checkpoint, and what it has reported is kept.
+        Gives the result if it was done just then.
+        """
         if self._child is None or not self._is_training:
-            return
+            return None
         self._is_training = False
-        child.send(Decide(decision="stop"))
+        child.send(Decide(decision="stop", checkpoint=outbox is not None))
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             try:
                 message = child.inbox.get(timeout=0.2)
             except queue.Empty:
                 continue
+            if isinstance(message, Reported | Saved | Resumed) and outbox is not None:
+                self._note(message, outbox)
             if message is None or isinstance(message, Done | Failed | Stopped):
-                return
+                return message if isinstance(message, Done) else None
         child.kill()
         self._child = None
+        return None

@@ -20,6 +20,7 @@ from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult
 from trainers.data import split
 from tuner.worker import failures, loaded
 from tuner.worker.messages import Done, Outcome, Run, Stopped
+from tuner.worker.saving import Round, Saving
 
 Tell = Callable[[int, int, Mapping[str, float]], None]
 """`tell(fold, step, metrics)` sends a report, and raises if the trial should end."""
@@ -36,7 +37,7 @@ def warm_up() -> str:
     return device
 
 
-def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
+def run_trial(run: Run, device: str, tell: Tell, saving: Saving) -> Outcome:
     """Trains one trial to its end, whatever that is; what a trainer raises is an outcome too."""
     last: dict[str, float] = {}
 
@@ -48,7 +49,7 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
 
     with memory.watched(_say, run.attempt.halvings) as fitting:
         try:
-            done = _train(run, device, tell_and_keep)
+            done = _train(run, device, tell_and_keep, saving)
         except TrialPruned as pruned:
             if pruned.curves is not None:
                 _write_curves(pruned.curves, Path(run.folder))
@@ -77,7 +78,7 @@ def _checked(step: int, metrics: Mapping[str, float]) -> dict[str, float]:
     return numbers
 
 
-def _train(run: Run, device: str, tell: Tell) -> Done:
+def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     attempt = run.attempt
     trainer = catalog.get(attempt.trainer.partition("@")[0])
     dataset = loaded.of(run)
@@ -94,9 +95,13 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
         seed=attempt.split_seed,
         part_rows=dataset.part_rows,
     )
-    results: list[TrainResult] = []
-    numbers: list[dict[str, float]] = []
+    rounds: list[dict[str, float]] = []
+    first: TrainResult | None = None
     for fold, (train_rows, validation_rows) in enumerate(parts.folds):
+        if saving.is_over(fold) and first is not None:  # the first is done once more out of its end, for its model
+            rounds.append(saving.metrics_of(fold))
+            saving.note(rounds[-1])
+            continue
         report = _reporter(fold, tell)
         try:
             result = train(
@@ -107,15 +112,18 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
                 device=device,
                 seed=attempt.seed,
                 objective=objective,
+                **({"checkpoint": Round(saving, fold)} if catalog.takes_checkpoint(train) else {}),
             )
-            results.append(result)
-            numbers.append(_checked(result.best_step, {**result.facts, **result.metrics}))
-            if len(parts.folds) > 1:
+            rounds.append(_checked(result.best_step, {**result.facts, **result.metrics}))
+            saving.note(rounds[-1])
+            first = first or result
+            if len(parts.folds) > 1 and not saving.is_over(fold):
                 report(0, result.metrics)
         except TrialPruned as pruned:
-            pruned.curves = results[0].curves if results else pruned.curves  # as for complete trials: the first round's
+            pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
             raise
-    return _export(results, dataset, Path(run.folder), _mean(numbers))
+    assert first is not None
+    return _export(first, dataset, Path(run.folder), _mean(rounds), is_only=len(rounds) == 1)
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
@@ -128,13 +136,12 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, float]:
     return {name: math.fsum(metrics[name] for metrics in folds) / len(folds) for name in sorted(names)}
 
 
-def _export(results: list[TrainResult], dataset: Dataset, folder: Path, metrics: dict[str, float]) -> Done:
+def _export(result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, is_only: bool) -> Done:
     """Writes the first round's model and curves."""
-    result = results[0]
     export.save_model(result, folder / "model", dataset)
     _write_curves(result.curves, folder)
     metrics["model_bytes"] = float(sum(file.stat().st_size for file in (folder / "model").rglob("*.pt2")))
-    return Done(state="complete", metrics=metrics, best_step=result.best_step if len(results) == 1 else None)
+    return Done(state="complete", metrics=metrics, best_step=result.best_step if is_only else None)
 
 
 def _write_curves(curves: dict[str, Any], folder: Path) -> None:

@@ -15,6 +15,7 @@ from tuner.wire import ClaimedAttempt
 from tuner.worker import profiling
 from tuner.worker.messages import Done, Run
 from tuner.worker.profiling import Profile
+from tuner.worker.saving import Saving
 
 
 def events(profile: Profile, folder: Path) -> list[str]:
@@ -78,7 +79,8 @@ def test_a_trial_whose_profile_cannot_be_written_is_complete_all_the_same(
         profile=True,
     )
 
-    outcome = profiling.run_trial(Run(attempt=attempt, folder=str(tmp_path)), "cpu", lambda *_: None)
+    run = Run(attempt=attempt, folder=str(tmp_path))
+    outcome = profiling.run_trial(run, "cpu", lambda *_: None, Saving(run, lambda: False, lambda _: None))
 
     assert isinstance(outcome, Done)
     assert outcome.state == "complete"

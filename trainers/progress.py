@@ -1,0 +1,143 @@
+"""What a training has come to, as plain tensors and numbers, and how another process goes on from there.
+
+Owns the state of the shared loop: network, optimizer, every source of chance, the best epoch, the time. The schedule and
+early stopping follow from the number of epochs done, and data and loss are made again from the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from trainers.augmentation import Draws
+from trainers.contract import State
+from trainers.optimizers import Optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        step: that epoch, from 1.
+        metrics: `train/loss`, `val/loss` and `val/<metric>`.
+        predictions: on validation.
+        weights: a copy of the network's state, on its device.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    predictions: np.ndarray
+    weights: dict[str, Tensor]
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: epochs done.
+        best: of them; None before the first.
+        train_s: seconds spent in the loop.
+    """
+
+    step: int = 0
+    best: Best | None = None
+    train_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Moving:
+    """All that changes while a network trains.
+
+    Attributes:
+        network: on its device.
+        optimizer: of its parameters.
+        shuffling: draws the batches, on the CPU.
+        draws: of the augmentation, if there is one.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    shuffling: Generator
+    draws: Draws | None
+
+    def state(self, progress: Progress) -> State:
+        """A state from which `restore` goes on; its tensors may be the network's own, so write it at once."""
+        device = _device(self.network)
+        return {
+            **ending(progress),
+            "device": device.type,
+            "network": dict(self.network.state_dict()),
+            "optimizer": self.optimizer.memory,
+            "shuffling": self.shuffling.get_state(),
+            "dropout": torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state(),
+            "draws": None
+            if self.draws is None
+            else {"generator": self.draws.generator.get_state(), "mixing": self.draws.mixing.getstate()},
+        }
+
+    def restore(self, state: State) -> Progress:
+        """Puts everything where it was, in place; of a training that was over, only what it came to.
+
+        On another kind of device than the state's, chance on that device begins anew; what is drawn on the CPU goes on.
+        """
+        device = _device(self.network)
+        if "network" in state:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.restore(state["optimizer"], device)
+            self.shuffling.set_state(state["shuffling"])
+            if self.draws is not None:
+                self.draws.mixing.setstate(_as_tuples(state["draws"]["mixing"]))
+            if state["device"] == device.type:
+                self._restore_chance(state, device)
+        return _progress(state, device)
+
+    def _restore_chance(self, state: State, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["dropout"], device)
+        else:
+            torch.set_rng_state(state["dropout"])
+        if self.draws is not None:
+            self.draws.generator.set_state(state["draws"]["generator"])
+
+
+def ending(progress: Progress) -> State:
+    """The state of a training that is over: enough to give its result again, without a further epoch."""
+    assert progress.best is not None
+    return {
+        "step": progress.step,
+        "train_s": progress.train_s,
+        "best": {
+            "step": progress.best.step,
+            "metrics": progress.best.metrics,
+            "predictions": torch.from_numpy(progress.best.predictions),
+            "weights": progress.best.weights,
+        },
+    }
+
+
+def _progress(state: State, device: torch.device) -> Progress:
+    best = state["best"]
+    return Progress(
+        step=state["step"],
+        train_s=state["train_s"],
+        best=Best(
+            step=best["step"],
+            metrics=best["metrics"],
+            predictions=best["predictions"].numpy(),
+            weights={name: value.to(device) for name, value in best["weights"].items()},
+        ),
+    )
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
