@@ -23,6 +23,7 @@ def logs(
 ) -> None:
     """Print what a trial prints, while it runs and afterwards."""
     from tuner import follow as following
+    from tuner.harmless import Harmless
 
     study, slash, number = trial.rpartition("/")
     if not slash or not number.isdecimal():
@@ -33,8 +34,9 @@ def logs(
             pieces = following.logs(client, found.id, int(number), attempt, say=_say)
         else:
             pieces = following.log(client, found.id, int(number), attempt)
+        shown = Harmless() if sys.stdout.isatty() else None
         for piece in pieces:
-            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.write(piece if shown is None else shown(piece))
             sys.stdout.buffer.flush()
 
 
