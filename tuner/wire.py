@@ -207,6 +207,7 @@ class ReportOut(Answer):
 
 class ReportList(Answer):
     items: list[ReportOut]
+    next_cursor: str | None = None
 
 
 class LogPiece(Answer):
