@@ -31,6 +31,7 @@ from api import (
 )
 from api.deps import Bell
 from api.gate import Gate
+from api.throttle import Throttle
 from tuner.keys import KeyRing
 from tuner.sampling import process
 from tuner.settings import Settings
@@ -51,12 +52,13 @@ def create_app(settings: Settings, engine: Engine, ring: KeyRing) -> Gate:
     """
     app = rest_app(settings, engine)
     app.router.routes.extend(mounts.routes(settings, engine))
-    return Gate(app, ring=ring, port=settings.port, max_body_bytes=settings.max_body_mb * 2**20)
+    throttle = Throttle(settings.wrong_keys_per_minute, settings.wrong_keys_burst)
+    return Gate(app, ring=ring, port=settings.port, max_body_bytes=settings.max_body_mb * 2**20, throttle=throttle)
 
 
 def rest_app(settings: Settings, engine: Engine) -> FastAPI:
     """Our own REST API, without gate and mounts."""
-    bell = Bell()
+    bell = Bell(settings.max_waiting_claims)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,7 @@ from tuner import attempts, claims, uploads
 from tuner.wire import (
     ArtifactList,
     ClaimBody,
+    ClaimedAttempt,
     Claims,
     CompleteBody,
     Decision,
@@ -33,37 +35,62 @@ log = structlog.get_logger()
 async def claim(body: ClaimBody, request: Request, engine: EngineDep, bell: BellDep, metrics: MetricsDep) -> Claims:
     """Answers at once if there is work, and otherwise waits up to `wait_s` seconds for some.
 
-    The waiting holds no thread and no connection.
+    The waiting holds no thread and no connection; 503 where as many claims wait already as may.
     """
-    answer = await _claim(body, request, engine, bell)
+    answer = await _answer(body, request, engine, bell)
     metrics.claims.labels("trials" if answer.attempts else "none").inc()
     for given in answer.attempts:
         _log("trial claimed", given.attempt_id, study=given.study_id, trial=given.trial, worker=body.worker_id)
     return answer
 
 
-async def _claim(body: ClaimBody, request: Request, engine: Engine, bell: Bell) -> Claims:
-    deadline = asyncio.get_running_loop().time() + body.wait_s
-    while True:
-        rung = bell.next
-        if await request.is_disconnected():
-            return Claims(attempts=[])  # nobody is there to run what would be claimed
-        held = await run_in_threadpool(
-            claims.claim,
-            engine,
-            worker_id=body.worker_id,
-            request_id=body.request_id,
-            slots=body.slots,
-            trainers=body.trainers,
-            study_id=body.study_id,
-        )
-        left_s = deadline - asyncio.get_running_loop().time()
-        if held is None or held or left_s <= 0:
-            return Claims(attempts=held or [])
-        try:
-            await asyncio.wait_for(rung.wait(), left_s)
-        except TimeoutError:
-            return Claims(attempts=[])
+async def _answer(body: ClaimBody, request: Request, engine: Engine, bell: Bell) -> Claims:
+    deadline_s = asyncio.get_running_loop().time() + body.wait_s
+    if await request.is_disconnected():
+        return Claims(attempts=[])  # nobody is there to run what would be claimed
+    rung, held = await _claim(body, engine, bell)
+    if held is not None and not held and body.wait_s > 0:
+        with bell.place():
+            gone = asyncio.ensure_future(_until_gone(request))
+            try:
+                while held is not None and not held and await _is_rung(rung, gone, deadline_s):
+                    rung, held = await _claim(body, engine, bell)
+            finally:
+                gone.cancel()
+    return Claims(attempts=held or [])
+
+
+async def _claim(body: ClaimBody, engine: Engine, bell: Bell) -> tuple[asyncio.Event, list[ClaimedAttempt] | None]:
+    """One look for work, and what will be set when there may be more; None: there will not."""
+    rung = bell.next
+    held = await run_in_threadpool(
+        claims.claim,
+        engine,
+        worker_id=body.worker_id,
+        request_id=body.request_id,
+        slots=body.slots,
+        trainers=body.trainers,
+        study_id=body.study_id,
+    )
+    return rung, held
+
+
+async def _until_gone(request: Request) -> None:
+    """Returns when the asker has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _is_rung(rung: asyncio.Event, gone: asyncio.Future[None], deadline_s: float) -> bool:
+    """Waits for a ring; False where the time is over or the asker is gone first."""
+    left_s = deadline_s - asyncio.get_running_loop().time()
+    ring = asyncio.ensure_future(rung.wait())
+    try:
+        either: set[asyncio.Future[Any]] = {ring, gone}
+        await asyncio.wait(either, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ring.cancel()
+    return rung.is_set() and not gone.done()
 
 
 @router.post("/attempts/{attempt_id}/reports", summary="Report metrics, or send a heartbeat")

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
 from tuner import dataset_folder, dataset_uploads, dataset_views, datasets
+from tuner.forms import MAX_FIELDS_BYTES
 from tuner.inspection import Limits
 from tuner.store import datasets as store
 from tuner.store.database import transaction
@@ -25,7 +26,7 @@ def _form() -> dict[str, Any]:
     """The upload's form for the OpenAPI document: it is streamed, so FastAPI does not read it."""
     files = {part: {"type": "string", "format": "binary"} for part in dataset_folder.PARTS}
     fields = DatasetSource.model_json_schema()["properties"]
-    whole = {"type": "string", "description": "The other fields as one JSON object."}
+    whole = {"type": "string", "maxLength": MAX_FIELDS_BYTES, "description": "The other fields as one JSON object."}
     schema = {"type": "object", "properties": {**files, **fields, "source": whole}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 

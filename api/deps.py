@@ -1,21 +1,32 @@
-"""What endpoints are given: the engine, a connection for reading, the settings, the bell that wakes waiting claims."""
+"""What endpoints are given: the engine, a connection for reading, the settings, the bell that wakes waiting claims.
+
+Owns how many may wait at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 from sqlalchemy import Connection, Engine
 
+from tuner.domain.errors import UnavailableError
 from tuner.settings import Settings
 
 
 class Bell:
-    """Wakes everyone who waits, in this process's event loop; rung from any thread."""
+    """Wakes everyone who waits, in this process's event loop; rung from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        places: how many may wait at once.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rung = asyncio.Event()
 
@@ -35,6 +46,24 @@ class Bell:
     def next(self) -> asyncio.Event:
         """Set at the next ring; take it before looking for work, so that no ring is missed."""
         return self._rung
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place to wait at, until the block ends.
+
+        Raises:
+            UnavailableError: all are taken.
+        """
+        if self._taken >= self._places:
+            raise UnavailableError(
+                f"{self._places} claims wait for work already, and no more may: come again in a moment, "
+                "or raise TUNER_MAX_WAITING_CLAIMS"
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 def _engine(request: Request) -> Engine:

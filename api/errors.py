@@ -34,6 +34,7 @@ STATUS: dict[type[errors.TunerError], int] = {
     errors.TrialFinishedError: 409,
     errors.StudyEndedError: 409,
     errors.UnauthenticatedError: 401,
+    errors.TooManyWrongKeysError: 429,
     errors.ForbiddenError: 403,
     errors.TooLargeError: 413,
     errors.UnavailableError: 503,
@@ -70,7 +71,7 @@ def of_domain(error: errors.TunerError, request_id: str) -> JSONResponse:
     fields = error.errors if isinstance(error, errors.InvalidError) else None
     if isinstance(error, errors.TooLargeError):
         fields = [errors.FieldError("", error.detail)]  # the whole body
-    return problem(
+    answer = problem(
         type_=error.type,
         title=error.title,
         status=STATUS[type(error)],
@@ -78,6 +79,9 @@ def of_domain(error: errors.TunerError, request_id: str) -> JSONResponse:
         request_id=request_id,
         fields=fields,
     )
+    if isinstance(error, errors.TooManyWrongKeysError):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def of_unexpected(error: Exception, *, path: str, request_id: str) -> JSONResponse:

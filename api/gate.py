@@ -6,29 +6,36 @@ mounted apps cannot be reached around it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
+import math
 import re
 import time
 import uuid
 from urllib.parse import parse_qs
 
+import anyio.to_thread
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, login_page
+from api.throttle import Throttle
 from tuner.asgi import replayed
 from tuner.domain.errors import (
     FieldError,
     ForbiddenError,
     InvalidError,
     TooLargeError,
+    TooManyWrongKeysError,
     TunerError,
     UnauthenticatedError,
 )
+from tuner.json_body import check_depth
 from tuner.keys import KeyRing, Role
 
 OPEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("POST", "/login")})
@@ -44,18 +51,25 @@ FOR_WORKERS = (
 UPLOAD = re.compile(r"/api/v1/(attempts/[0-9A-Fa-f-]{36}/(artifacts|checkpoint)|datasets)")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_S = 30 * 24 * 3600
-MAX_DEPTH = 64  # of nested JSON
+MAX_LOGIN_BYTES = 10_000
+LOGIN_S = 10.0  # within which a login's form must have come
+SMALL_BYTES = 2**16  # a body of which so little is looked through at once
 REST = "/api/v1/"
+
+log = structlog.get_logger()
 
 
 class Gate:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, ring: KeyRing, port: int, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, ring: KeyRing, port: int, max_body_bytes: int, throttle: Throttle | None = None
+    ) -> None:
         self._app = app
         self._ring = ring
         self._cookie = f"tuner_session_{port}"  # cookies do not tell ports apart
         self._max_body_bytes = max_body_bytes
+        self._throttle = throttle or Throttle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -103,6 +117,8 @@ class Gate:
         if (method, path) in OPEN:
             return None
         role, by_cookie = self._authenticate(scope)
+        if role is None and not by_cookie:
+            self._note_wrong_key(scope)
         if role is None:
             raise UnauthenticatedError(
                 "send a key as `Authorization: Bearer KEY`, or open the link that `tuner up` (or `tuner link`) prints"
@@ -125,6 +141,21 @@ class Gate:
             return self._ring.role_of(key), False
         return (Role.ADMIN, True) if self._valid_session(headers) else (None, True)
 
+    def _note_wrong_key(self, scope: Scope) -> None:
+        """Logs it, unless the address has shown too many of late.
+
+        Raises:
+            TooManyWrongKeysError: it has.
+        """
+        address = (scope.get("client") or ("unknown",))[0]
+        wait_s = math.ceil(self._throttle.take(address))
+        if wait_s:
+            raise TooManyWrongKeysError(
+                f"this key is not known, and {address} has shown too many such: wait {wait_s} s, and use the right one",
+                retry_after_s=wait_s,
+            )
+        log.warning("a wrong key was shown", address=address, path=scope["path"][:200])
+
     def _valid_session(self, headers: Headers) -> bool:
         value = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")  # other apps' odd cookies do no harm
         expires, _, signature = value.partition(".")
@@ -144,13 +175,16 @@ class Gate:
         if scope["method"] == "GET":
             form = parse_qs(scope["query_string"].decode("latin-1"))
         elif scope["method"] == "POST":
-            form = parse_qs((await _read(receive, 10_000)).decode("latin-1"))
+            form = parse_qs((await _read_login(receive)).decode("latin-1"))
         else:
             raise ForbiddenError("log in with GET or POST")
         key, target = form.get("key", [""])[0], _local(form.get("next", ["/"])[0])
         if not key:
             return HTMLResponse(login_page.render(target))
-        if self._ring.role_of(key) is not Role.ADMIN:
+        role = self._ring.role_of(key)
+        if role is None:
+            self._note_wrong_key(scope)
+        if role is not Role.ADMIN:
             return HTMLResponse(login_page.render(target, wrong=True), 401)
         answer = RedirectResponse(target, 303, {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
         expires = str(int(time.time()) + SESSION_S)
@@ -166,7 +200,10 @@ class Gate:
         if scope["method"] in SAFE_METHODS or not scope["path"].startswith(REST) or UPLOAD.fullmatch(scope["path"]):
             return receive
         body = await _read(receive, self._max_body_bytes)
-        check_depth(body)
+        if len(body) <= SMALL_BYTES:
+            check_depth(body)
+        else:
+            await anyio.to_thread.run_sync(check_depth, body)
         return replayed(body, receive)
 
     def _refusal(self, scope: Scope, error: TunerError, request_id: str) -> Response:
@@ -222,16 +259,14 @@ async def _read(receive: Receive, limit_bytes: int) -> bytes:
             return bytes(body)
 
 
-def check_depth(body: bytes) -> None:
-    """Refuses JSON nested deeper than any body of ours, before a recursive parser sees it."""
-    if b"\0" in body:  # UTF-16 and UTF-32 have it in every bracket
-        raise InvalidError([FieldError("", "not UTF-8 text: send JSON as UTF-8")])
-    depth = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', body, re.DOTALL):
-        first = token.group()[:1]
-        if first in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise InvalidError([FieldError("", f"nested deeper than {MAX_DEPTH} levels: flatten it")])
-        elif first in b"]}":
-            depth -= 1
+async def _read_login(receive: Receive) -> bytes:
+    """A login's form: it comes from strangers, who shall not keep us waiting.
+
+    Raises:
+        InvalidError: it did not come in time.
+    """
+    try:
+        async with asyncio.timeout(LOGIN_S):
+            return await _read(receive, MAX_LOGIN_BYTES)
+    except TimeoutError:
+        raise InvalidError([FieldError("", f"the form did not come within {LOGIN_S:g} s: send it again")]) from None

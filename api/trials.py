@@ -39,9 +39,11 @@ def get(study_id: StudyId, number: Number, connection: ConnectionDep) -> TrialDe
 
 
 @router.get("/{number}/reports", summary="A trial's curves")
-def reports(study_id: StudyId, number: Number, connection: ConnectionDep) -> ReportList:
-    """Every report, by fold and step."""
-    return ReportList(items=views.reports(connection, study_id, number))
+def reports(
+    study_id: StudyId, number: Number, connection: ConnectionDep, cursor: Cursor = None, limit: Limit = 500
+) -> ReportList:
+    """Its reports, by fold and step."""
+    return views.report_page(connection, study_id, number, cursor=cursor, limit=limit)
 
 
 @router.get(

@@ -12,11 +12,13 @@ import uvicorn
 
 
 @contextlib.contextmanager
-def serving(app: Any, port: int = 0) -> Iterator[str]:
-    """Serves until the block ends; gives the address. Without a port it takes a free one."""
+def serving(app: Any, port: int = 0, http: Any = "auto") -> Iterator[str]:
+    """Serves until the block ends; gives the address. Without a port it takes a free one; `http` is uvicorn's."""
     listener = socket.create_server(("127.0.0.1", port))
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on", http=http
+    )
     server = uvicorn.Server(config)
     started = threading.Event()
     startup = server.startup

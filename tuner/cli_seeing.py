@@ -45,6 +45,7 @@ def logs(
 ) -> None:
     """Print what a trial prints, while it runs and afterwards."""
     from tuner import follow as following
+    from tuner.harmless import Harmless
 
     study, number = _parts(trial)
     with terminal.client() as client:
@@ -53,8 +54,9 @@ def logs(
             pieces = following.logs(client, found.id, number, attempt, say=_say)
         else:
             pieces = following.log(client, found.id, number, attempt)
+        shown = Harmless() if sys.stdout.isatty() else None
         for piece in pieces:
-            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.write(piece if shown is None else shown(piece))
             sys.stdout.buffer.flush()
 
 

@@ -239,7 +239,14 @@ class Client:
         return run
 
     def reports(self, study_id: int, number: int) -> ReportList:
-        return self._call("GET", f"/studies/{study_id}/trials/{number}/reports", ReportList)
+        """All of a trial's reports, by fold and step."""
+        path, cursor, items = f"/studies/{study_id}/trials/{number}/reports", None, []
+        while True:
+            page = self._call("GET", path, ReportList, params=_given(cursor=cursor))
+            items += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return ReportList(items=items)
 
     def logs(self, study_id: int, number: int, *, attempt: int | None = None, after: int = 0) -> LogPiece:
         """A piece of what a trial printed, from the byte `after` on."""

@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.connection import BoundedProtocol
 from trainers import catalog
 from tuner import keys, presence
 from tuner.settings import Settings
@@ -46,6 +47,7 @@ def run(settings: Settings, listen_fd: int | None = None) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,  # a login link's key stands in its query
         timeout_graceful_shutdown=3,

@@ -52,6 +52,15 @@ class Settings(BaseSettings):
         default=None, description="An MLflow server of one's own to publish to; left out: the one under /mlflow."
     )
     mlflow_token: str | None = Field(default=None, description="The bearer token that it asks for, if any.")
+    max_waiting_claims: Annotated[int, Field(ge=0)] = Field(
+        default=512, description="Claims that may wait for work at once in one process; the next ones are answered 503."
+    )
+    wrong_keys_per_minute: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="Wrong keys that one address may show in the long run; the next ones are answered 429."
+    )
+    wrong_keys_burst: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="Wrong keys that it may show at once, after a time without any."
+    )
     inspect_memory_mb: Annotated[int, Field(ge=64)] = Field(
         default=8192, description="Memory (address space) for reading an uploaded data set once."
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tuner.settings import Settings
     from tuner.up import Service
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # what is shown has names in it that other people chose
 
 
 def login_link(base_url: str, key: str, target: str = "/") -> str:
@@ -29,7 +29,8 @@ def login_link(base_url: str, key: str, target: str = "/") -> str:
 
 
 def ready(settings: Settings, key: str) -> None:
-    console.print(f"[bold]tuner is ready[/] at {settings.base_url}, data in {settings.data.absolute()}")
+    ready_at = Text.assemble(("tuner is ready", "bold"), f" at {settings.base_url}, data in {settings.data.absolute()}")
+    console.print(ready_at)
     console.print("Open it in a browser (the link logs you in):")
     console.print(f"  {login_link(settings.base_url, key)}", soft_wrap=True)
     console.print("Submit a study from another terminal: tuner submit examples/digits.yaml --watch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
+from rich.text import Text
 
 from tuner.show import console, new_table
 from tuner.wire_datasets import ColumnOut, DatasetDetail, DatasetOut
@@ -17,7 +17,7 @@ def all_of(found: Sequence[DatasetOut]) -> None:
     table = new_table("data set", "kind", "task", "rows", "features", "classes", "uploaded")
     for each in found:
         table.add_row(
-            escape(f"{each.name}@{each.version}"),
+            f"{each.name}@{each.version}",
             each.kind,
             each.task,
             str(each.rows),
@@ -32,25 +32,21 @@ def one(found: DatasetDetail) -> None:
     """A version: what it is, its columns, its classes, and what was inferred."""
     size = "" if found.size_bytes is None else f", {_size(found.size_bytes)}"
     parts = "" if found.parts is None else f" ({', '.join(f'{part} {rows}' for part, rows in found.parts.items())})"
-    title = f"[bold]{escape(found.name)}@{found.version}[/]"
-    console.print(
-        f"{title}: {found.kind} data for {found.task}, {found.rows} rows{parts}, {found.features} features{size}"
-    )
+    what = f": {found.kind} data for {found.task}, {found.rows} rows{parts}, {found.features} features{size}"
+    console.print(Text.assemble((f"{found.name}@{found.version}", "bold"), what))
     if found.columns:
         table = new_table("column", "kind", "values", "missing")
         for column in found.columns:
-            table.add_row(escape(column.name), column.kind, escape(_values(column)), str(column.missing or ""))
+            table.add_row(column.name, column.kind, _values(column), str(column.missing or ""))
         console.print(table)
     if found.class_rows:
         shown = [f"{each.name} {each.rows}" for each in found.class_rows[:MAX_CLASSES]]
         more = len(found.class_rows) - len(shown)
         target = found.source.get("target")
         whose = f" of {target}" if target else ""
-        console.print(
-            escape(f"classes{whose}: {', '.join(shown)}{f' and {more} more' if more else ''}"), soft_wrap=True
-        )
+        console.print(f"classes{whose}: {', '.join(shown)}{f' and {more} more' if more else ''}", soft_wrap=True)
     for note in found.notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     others = [str(each.version) for each in found.versions if each.version != found.version]
     if others:
         console.print(f"other versions: {', '.join(others)}")

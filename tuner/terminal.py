@@ -6,6 +6,7 @@ Each function imports what it needs itself, so that `tuner --help` stays under 0
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -57,4 +58,6 @@ def client() -> Client:
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Readable JSON; what else would control a terminal is escaped, as JSON itself escapes what is below the space."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    typer.echo(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found.group()):04x}", text))

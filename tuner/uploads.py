@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine
 
-from tuner import disk
+from tuner import disk, plain_tar
 from tuner.asgi import drain
 from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
 from tuner.store import attempts, logs, trials
@@ -151,8 +151,8 @@ def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int, lease: _Lease) -> l
     rows: list[dict[str, object]] = []
     size_bytes = 0
     try:
-        with tarfile.open(fileobj=spool, mode="r:") as archive:
-            for member in archive:
+        with plain_tar.opened(spool) as archive:
+            for member in plain_tar.members(archive):
                 if member.isdir():
                     continue
                 _check_member(member, len(rows))
@@ -170,8 +170,11 @@ def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int, lease: _Lease) -> l
                         file.write(chunk)
                         lease.keep()
                 rows.append({"path": member.name, "size_bytes": member.size, "sha256": digest.hexdigest()})
-    except (tarfile.TarError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise InvalidError([FieldError("", f"not a tar file: {error}")]) from None
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        detail = f"{member.name!r} stands there twice, or is a file and a folder: leave one out"
+        raise InvalidError([FieldError("", detail)]) from None
+    except (tarfile.TarError, ValueError, RecursionError) as error:
+        raise InvalidError([FieldError("", f"not a tar of plain files: {error}")]) from None
     if not rows:
         raise InvalidError([FieldError("", "the tar has no files in it")])
     return rows

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from tuner import specs
 from tuner.domain import ends
@@ -30,6 +30,7 @@ from tuner.wire import (
     HistoryTrial,
     Importances,
     Progress,
+    ReportList,
     ReportOut,
     StudyOut,
     StudyPage,
@@ -113,7 +114,8 @@ def _progress(row: studies.StudyRow) -> Progress:
     finished = row.n_complete + row.n_pruned + row.n_failed + row.n_cancelled
     elapsed_s = None
     if row.started_at is not None:
-        elapsed_s = ((row.ended_at or _clock(row)) - row.started_at).total_seconds() - row.idle_s
+        # the database's clock may be ahead of ours
+        elapsed_s = max(0.0, ((row.ended_at or _clock(row)) - row.started_at).total_seconds() - row.idle_s)
     return Progress(
         budget=row.budget_trials,
         created=row.n_created,
@@ -284,16 +286,29 @@ def _trial(row: trials.TrialRow) -> TrialOut:
 def reports(connection: Connection, study_id: int, number: int) -> list[ReportOut]:
     """Every report of a trial, by fold and step."""
     row = trials.get(connection, study_id, number)
-    return [
-        ReportOut(
-            fold=each.fold,
-            step=each.step,
-            value=each.value,
-            metrics=json.loads(each.metrics),
-            reported_at=each.reported_at,
-        )
-        for each in trials.reports_of(connection, row.id)
-    ]
+    return [_report(each) for each in trials.reports_of(connection, row.id)]
+
+
+def report_page(connection: Connection, study_id: int, number: int, *, cursor: str | None, limit: int) -> ReportList:
+    """A page of them: a trial may have very many, each with many metrics."""
+    row = trials.get(connection, study_id, number)
+    after = None if cursor is None else _decode_place(cursor)
+    rows = trials.reports_of(connection, row.id, after=after, limit=limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
+    return ReportList(
+        items=[_report(each) for each in rows[:limit]],
+        next_cursor=None if last is None else _encode(f"{last.fold}:{last.step}"),
+    )
+
+
+def _report(row: Row[Any]) -> ReportOut:
+    return ReportOut(
+        fold=row.fold,
+        step=row.step,
+        value=row.value,
+        metrics=json.loads(row.metrics),
+        reported_at=row.reported_at,
+    )
 
 
 def artifacts(connection: Connection, study_id: int, number: int) -> list[ArtifactOut]:
@@ -325,17 +340,38 @@ def listed_workers(connection: Connection) -> list[WorkerOut]:
 # ---- cursors ---------------------------------------------------------------------------------------------------------
 
 
+NO_CURSOR = FieldError("/cursor", "not a cursor of ours: take next_cursor of the last page")
+
+
 def encode_cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(str(position).encode()).decode()
+    return _encode(str(position))
 
 
 def decode_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    try:
-        position = int(base64.urlsafe_b64decode(cursor.encode()).decode())
-    except (ValueError, binascii.Error):
-        raise InvalidError([FieldError("/cursor", "not a cursor of ours: take next_cursor of the last page")]) from None
+    (position,) = _decode(cursor, 1)
     if not -(2**31) < position < 2**31:
-        raise InvalidError([FieldError("/cursor", "not a cursor of ours: take next_cursor of the last page")])
+        raise InvalidError([NO_CURSOR])
     return position
+
+
+def _decode_place(cursor: str) -> tuple[int, int]:
+    fold, step = _decode(cursor, 2)
+    if not 0 <= fold < 2**31 or not -(2**63) <= step < 2**63:
+        raise InvalidError([NO_CURSOR])
+    return fold, step
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _decode(cursor: str, count: int) -> list[int]:
+    try:
+        numbers = [int(part) for part in base64.urlsafe_b64decode(cursor.encode()).decode().split(":")]
+    except (ValueError, binascii.Error):
+        numbers = []
+    if len(numbers) != count:
+        raise InvalidError([NO_CURSOR])
+    return numbers

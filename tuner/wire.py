@@ -224,6 +224,7 @@ class ReportOut(Answer):
 
 class ReportList(Answer):
     items: list[ReportOut]
+    next_cursor: str | None = None
 
 
 class LogPiece(Answer):

@@ -98,6 +98,17 @@ class UnauthenticatedError(TunerError):
     title = "A key is needed"
 
 
+class TooManyWrongKeysError(TunerError):
+    """One address has shown too many wrong keys of late; `retry_after_s`: when the next one is looked at."""
+
+    type = "too-many-wrong-keys"
+    title = "Too many wrong keys came from this address"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class ForbiddenError(TunerError):
     type = "forbidden"
     title = "This key may not do that"

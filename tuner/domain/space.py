@@ -21,7 +21,10 @@ BoundedInt = Annotated[StrictInt, Field(ge=-MAX_INT, le=MAX_INT)]
 Text = Annotated[StrictStr, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Scalar = StrictBool | BoundedInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Text | None
 ParameterName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
-When = dict[ParameterName, Annotated[list[Scalar], Field(min_length=1, max_length=MAX_CHOICES)]]
+When = Annotated[
+    dict[ParameterName, Annotated[list[Scalar], Field(min_length=1, max_length=MAX_CHOICES)]],
+    Field(max_length=MAX_PARAMETERS),
+]
 
 
 class _Parameter(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from tuner.domain.search import NonePrunerSpec, PrunerSpec, SamplerSpec, TpeSpec
-from tuner.domain.space import ParameterName, Scalar, SearchSpace, Text, condition_order
+from tuner.domain.space import MAX_PARAMETERS, ParameterName, Scalar, SearchSpace, Text, condition_order
 
 EXTERNAL = "external"
 MAX_TRIALS = 100_000
@@ -20,17 +20,17 @@ RESOURCE_METRICS = ("parameters", "model_bytes", "latency_ms", "train_s")  # all
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 MetricName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_./\-]{0,99}$")]
-Label = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Label = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 StudyName = Annotated[
     StrictStr,
     Field(
         min_length=1,
         max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f/]*[^\x00-\x1f\x7f/0-9][^\x00-\x1f\x7f/]*$",
+        pattern=r"^[^\x00-\x1f\x7f-\x9f/]*[^\x00-\x1f\x7f-\x9f/0-9][^\x00-\x1f\x7f-\x9f/]*$",
         description="Unique; no slash, no control characters, not a number alone.",
     ),
 ]
-Params = dict[ParameterName, Scalar]
+Params = Annotated[dict[ParameterName, Scalar], Field(max_length=MAX_PARAMETERS)]
 
 
 class _Part(BaseModel):
@@ -123,7 +123,7 @@ class StudySpec(_Part):
     objectives: Annotated[list[Objective], Field(min_length=1, max_length=8)] | None = None
     constraints: Annotated[list[Constraint], Field(max_length=20)] = []
     search_space: SearchSpace | None = Field(default=None, description="Left out: the trainer's default.")
-    fixed: Annotated[Params, Field(max_length=100)] = {}
+    fixed: Params = {}
     sampler: SamplerSpec = TpeSpec()
     pruner: PrunerSpec = NonePrunerSpec()
     budget: Budget

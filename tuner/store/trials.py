@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, cast, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, cast, exists, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tuner.domain.errors import NotFoundError
@@ -279,6 +279,11 @@ def numbered(connection: Connection, study_id: int, numbers: Sequence[int]) -> l
     return list(connection.execute(query.order_by(trials.c.number)))
 
 
-def reports_of(connection: Connection, trial_id: int) -> list[Row[Any]]:
+def reports_of(
+    connection: Connection, trial_id: int, *, after: tuple[int, int] | None = None, limit: int | None = None
+) -> list[Row[Any]]:
+    """Reports by fold and step, those after a fold and step; up to a limit."""
     query = select(reports).where(reports.c.trial_id == trial_id)
-    return list(connection.execute(query.order_by(reports.c.fold, reports.c.step)))
+    if after is not None:
+        query = query.where(tuple_(reports.c.fold, reports.c.step) > tuple_(*after))
+    return list(connection.execute(query.order_by(reports.c.fold, reports.c.step).limit(limit)))

@@ -1,6 +1,7 @@
 """Stands before MLflow's app: closes what is not allowed, keeps artifact paths inside their folder, lets uploads stream.
 
-Owns what a request must look like to reach MLflow. Pure ASGI: bodies of artifacts are passed on, never held.
+Owns what a request must look like to reach MLflow. Pure ASGI: bodies of artifacts are passed on, never held; others are
+bounded, and hold nothing that would be an error of PostgreSQL's or of a parser's.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuner.asgi import replayed
+from tuner.domain.errors import InvalidError
+from tuner.json_body import check_depth, check_text
 from tuner.tracking import allowed
 
-MAX_EXPERIMENT_BYTES = 2**20
+MAX_BODY_BYTES = 16 * 2**20  # MLflow's own clients send less than 2
 RETRY_AFTER_S = 2
 _ARTIFACT = re.compile(r"(/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts)/(.+)", re.DOTALL)
 _ENDPOINTS = "/ajax-api/2.0/mlflow/gateway-proxy"
@@ -58,14 +61,15 @@ class Guard:
             return _refused(
                 403, "PERMISSION_DENIED", f"{what} is closed here: this server tracks runs and models only."
             )
+        if "\0" in path or b"%00" in scope["query_string"]:
+            return _refused(400, "INVALID_PARAMETER_VALUE", "a NUL stands in the address: leave it out.")
         artifact = _ARTIFACT.fullmatch(path)
         if artifact is not None and not _is_inside(artifact.group(2)):
             return _refused(400, "INVALID_PARAMETER_VALUE", "Invalid path: name a file below the artifact folder.")
-        if _CREATE_EXPERIMENT.fullmatch(path):
-            body = await _experiment_body(receive)
-            if body is None:
-                message = "artifact_location is chosen by the server: leave it out, and send a JSON object."
-                return _refused(403, "PERMISSION_DENIED", message)
+        if artifact is None and scope["method"] not in {"GET", "HEAD"}:
+            body = await _checked_body(path, receive)
+            if isinstance(body, Response):
+                return body
             receive = replayed(body, receive)
             scope["headers"] = [(k, v) for k, v in scope["headers"] if k not in _FRAMING]
             scope["headers"].append((b"content-length", b"%d" % len(body)))
@@ -105,8 +109,24 @@ def _is_inside(path: str) -> bool:
     return plain and not re.search(r"[\\\x00-\x1f]", path) and not path.startswith("file:")
 
 
-async def _experiment_body(receive: Receive) -> bytes | None:
-    """The body of a new experiment, written anew so that MLflow sees what we saw; None where it will not do."""
+async def _checked_body(path: str, receive: Receive) -> bytes | Response:
+    """The body as MLflow may see it, or the answer that it gets instead."""
+    body = await _read(receive)
+    if body is None:
+        return _refused(413, "INVALID_PARAMETER_VALUE", f"the body is larger than {MAX_BODY_BYTES} bytes: send less.")
+    try:
+        check_depth(body)
+        check_text(body)
+    except InvalidError as error:
+        return _refused(400, "INVALID_PARAMETER_VALUE", error.errors[0].detail)
+    if not _CREATE_EXPERIMENT.fullmatch(path):
+        return body
+    message = "artifact_location is chosen by the server: leave it out, and send a JSON object."
+    return _experiment(body) or _refused(403, "PERMISSION_DENIED", message)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None where it is too large, or the client has gone."""
     body = bytearray()
     more = True
     while more:
@@ -115,10 +135,15 @@ async def _experiment_body(receive: Receive) -> bytes | None:
             return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_EXPERIMENT_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             return None
+    return bytes(body)
+
+
+def _experiment(body: bytes) -> bytes | None:
+    """The body of a new experiment, written anew so that MLflow sees what we saw; None where it will not do."""
     try:
-        fields: Any = json.loads(bytes(body))
+        fields: Any = json.loads(body)
         if isinstance(fields, str):  # MLflow takes JSON in a JSON string, too
             fields = json.loads(fields)
     except (ValueError, RecursionError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -25,17 +24,6 @@ def test_a_study_is_submitted_and_found(http: httpx.Client) -> None:
     assert study["spec"]["trainer"] == "image-mlp"
     assert study["links"]["dashboard"] == f"/dashboard/studies/{study['id']}"
     assert http.get(f"/studies/{study['id']}").json() == study
-
-
-def test_the_same_key_fifty_times_at_once_is_one_study(http: httpx.Client) -> None:
-    def submit(_: int) -> Any:
-        return http.post("/studies", json=external(name="once"), headers={"Idempotency-Key": "k"}).json()["id"]
-
-    with ThreadPoolExecutor(25) as pool:
-        ids = set(pool.map(submit, range(50)))
-
-    assert len(ids) == 1
-    assert len(http.get("/studies").json()["items"]) == 1
 
 
 def test_a_key_belongs_to_one_body(http: httpx.Client) -> None:

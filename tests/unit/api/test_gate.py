@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.gate import Gate, check_depth
+from api.gate import Gate
 from tests.serving import serving
 from tuner import keys
 
@@ -204,14 +203,6 @@ def test_bodies_are_bounded_and_shallow(http: httpx.Client) -> None:
 )
 def test_odd_headers_are_no_mistake_of_ours(http: httpx.Client, headers: dict[str, bytes]) -> None:
     assert http.post("/api/v1/x", headers=headers).status_code in {200, 401, 403}
-
-
-def test_an_unterminated_string_is_read_in_linear_time() -> None:
-    started = time.monotonic()
-
-    check_depth(b'"' + b'\\"' * 500_000)
-
-    assert time.monotonic() - started < 20  # hours, if each quote began the search anew
 
 
 def test_only_utf_8_is_read(http: httpx.Client) -> None:
