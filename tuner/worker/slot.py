@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from tuner.client import Client, ClientError
+from tuner.dataset_folder import BrokenFolderError
 from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody
 from tuner.worker.data_cache import DataCache
 from tuner.worker.devices import Device
@@ -115,6 +116,10 @@ class Slot:
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
+        except (ClientError, BrokenFolderError) as error:  # they tell people what to do
+            log.exception("attempt is refused", study=attempt.study, trial=attempt.trial)
+            self._stop_training(child)
+            self._tell_failure(attempt, str(error))
         except Exception:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)
