@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# after a failure, which by itself does not always say that it was for this
+TELL_ROOM = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 && $$4 < 2500000 && !told++ \
+	{ print "no space: " $$6 " has " int($$4 / 1024) " MB left, and an installation takes 2500 MB: make room, or set TMPDIR" }'
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench defaults pictures gpu-check compose-secrets compose-check clean
@@ -60,19 +63,23 @@ clean:  ## remove .venv and caches; the data in .tuner stays
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "tuner needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make demo PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-		|| { echo "no venv module: install it (Debian: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+		|| { echo "$(PYTHON) has no venv module: install it (Debian: apt install python3-venv)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { $(TELL_ROOM); rm -rf $(VENV); exit 1; }
 	@echo "Installing into $(VENV) what pyproject.toml names, in the versions of constraints.txt: about 120 packages from the"
 	@echo "package index that pip uses. To download: about 350 MB, and PyTorch: 200 MB for the CPU build, or about 3 GB with CUDA."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . \
+		|| { $(TELL_ROOM); exit 1; }
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "Installing what tests and checks need: about 60 MB more."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]' \
+		|| { $(TELL_ROOM); exit 1; }
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	@echo "Installing Ray, which is measured beside us: about 70 MB more."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]' \
+		|| { $(TELL_ROOM); exit 1; }
 	@touch $@

@@ -87,8 +87,11 @@ def get_version(name: Name, version: Version, connection: ConnectionDep) -> Data
     responses={200: {"content": {"application/x-tar": {}}}},
 )
 def files(name: Name, version: Version, connection: ConnectionDep, settings: SettingsDep) -> StreamingResponse:
-    """One tar: the files as they were uploaded, what was said of them, and what was found."""
-    folder = datasets.folder_of(settings.artifacts, store.get(connection, name, version))
+    """One tar: the files as they were uploaded, what was said of them, and what was found.
+
+    410 `gone` where the server's disk does not have them any more; the same files, uploaded again, mend that.
+    """
+    folder = datasets.whole_folder(settings.artifacts, store.get(connection, name, version))
     length, pieces = dataset_folder.pack(folder)
     return StreamingResponse(pieces, media_type="application/x-tar", headers={"Content-Length": str(length)})
 

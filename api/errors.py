@@ -26,6 +26,7 @@ log = structlog.get_logger()
 STATUS: dict[type[errors.TunerError], int] = {
     errors.InvalidError: 422,
     errors.NotFoundError: 404,
+    errors.GoneError: 410,
     errors.NameTakenError: 409,
     errors.IdempotencyMismatchError: 422,
     errors.WrongStateError: 409,
@@ -107,7 +108,7 @@ def of_unexpected(error: Exception, *, path: str, request_id: str) -> JSONRespon
 
 
 def install(app: FastAPI) -> None:
-    """Registers the handlers; what they do not know passes through to the gate, which ends it as a 500."""
+    """Registers the handlers; what is raised outside of the app, the gate ends as a 500."""
 
     @app.exception_handler(errors.TunerError)
     def domain(request: Request, error: errors.TunerError) -> JSONResponse:
@@ -136,6 +137,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(OSError)
     def passing(request: Request, error: Exception) -> JSONResponse:
+        return of_unexpected(error, path=request.url.path, request_id=request_id(request))
+
+    @app.exception_handler(Exception)  # else Starlette answers in plain text, before the gate hears of it
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
         return of_unexpected(error, path=request.url.path, request_id=request_id(request))
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuner import terminal
+from tuner import cli_datasets, terminal
 from tuner.terminal import StudyName
+
+if TYPE_CHECKING:
+    from tuner.client import Client
 
 TrialName = Annotated[
     str, typer.Argument(help="The study's name or number, and the trial's number: digits/3.", metavar="STUDY/TRIAL")
@@ -62,13 +65,18 @@ def logs(
 
 def predict(
     study: StudyName,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict, CSV with a header.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict: CSV, TSV or Parquet with a header.")
+    ],
     output: Annotated[Path | None, typer.Option(help="A CSV file; left out: stdout.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; left out: the data set's.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of a text file; left out: the data set's.")] = None,
 ) -> None:
     """Predict the rows of a file with a study's best model: each class's probability and the likeliest class beside them."""
     with terminal.client() as client:
         found = client.study(study)
         best = client.best(found.id)
+        said = _said_of_data(client, found.spec.dataset) | _given(encoding=encoding, delimiter=delimiter)
         url = client.url
     with_model = [(trial.number, trial.model_uri) for trial in best if trial.model_uri is not None]
     if not with_model:
@@ -77,8 +85,8 @@ def predict(
     from tuner import predict as predicting
 
     number, uri = with_model[0]
-    rows = predicting.read(file)
-    predicted = predicting.predict(predicting.load(uri, f"{url}/mlflow", _key()), rows)
+    model = predicting.load(uri, f"{url}/mlflow", _key())
+    predicted = predicting.predict(model, predicting.read(file, predicting.taken(model), **said))
     if output is None:
         predicted.to_csv(sys.stdout, index=False)
         return
@@ -121,6 +129,18 @@ def key_in_python() -> str:
 
 def _say(text: str) -> None:
     typer.echo(f"tuner: {text}", err=True)
+
+
+def _said_of_data(client: Client, dataset: str | None) -> dict[str, str]:
+    """What the owner of a study's data set said of how its files are written."""
+    if dataset is None:
+        return {}
+    source = client.dataset(*cli_datasets.split_name(dataset)).source
+    return _given(encoding=source.get("encoding"), delimiter=source.get("delimiter"))
+
+
+def _given(**said: str | None) -> dict[str, str]:
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _key() -> str:

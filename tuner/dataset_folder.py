@@ -84,4 +84,6 @@ def unpack(tar: IO[bytes], folder: Path, expected_digest: str) -> None:
     except tarfile.TarError as error:
         raise BrokenFolderError(f"not a whole tar: {error}") from None
     if files_digest(folder) != expected_digest:
-        raise BrokenFolderError("its files are not those that were asked for")
+        raise BrokenFolderError(
+            "the files of the data set are not those that were uploaded: upload the same ones once more"
+        )

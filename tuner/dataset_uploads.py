@@ -22,6 +22,7 @@ from trainers.data.builtin import BUILTIN
 from trainers.data.info import to_json
 from tuner import dataset_folder, disk, inspection
 from tuner.asgi import drain
+from tuner.datasets import folder_of, is_whole
 from tuner.domain.errors import FieldError, InvalidError, NoRoomError
 from tuner.forms import Form
 from tuner.inspection import Inspected, Limits
@@ -43,6 +44,8 @@ async def receive(
 ) -> tuple[DatasetRow, bool]:
     """Stores a data set's next version; returns it, and whether it is new: the same files and source are the same version.
 
+    A version whose files were lost gets them back by this.
+
     Args:
         engine: to our tables.
         root: the artifact folder.
@@ -63,7 +66,9 @@ async def receive(
         disk.require_room(folder, limits.min_free_bytes)
         source = await _receive_form(folder, content_type, stream, limits)
         row = await anyio.to_thread.run_sync(_known, engine, name, folder)
-        if row is None:
+        if row is not None:
+            await anyio.to_thread.run_sync(_put_back, engine, root, row, folder)
+        else:
             inspected = await anyio.to_thread.run_sync(inspection.inspect, folder, name, limits, limiter=_turns)
             row = await anyio.to_thread.run_sync(_keep, engine, folder, name, source, inspected)
     except (NoRoomError, OSError):
@@ -132,7 +137,9 @@ def _source(fields: dict[str, str]) -> DatasetSource:
 
 def _field_error(place: tuple[str | int, ...], message: str, kind: str) -> FieldError:
     known = ", ".join((*dataset_folder.PARTS, "source", *DatasetSource.model_fields))
-    detail = f"there is no such field: use {known}" if kind == "extra_forbidden" else message
+    detail = (
+        f"there is no such field: use {known}" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+    )
     return FieldError("".join(f"/{part}" for part in place if part != "[key]"), detail)
 
 
@@ -140,6 +147,24 @@ def _known(engine: Engine, name: str, folder: Path) -> DatasetRow | None:
     files_digest = dataset_folder.files_digest(folder)
     with transaction(engine) as connection:
         return datasets.with_files(connection, name, files_digest)
+
+
+def _put_back(engine: Engine, root: Path, row: DatasetRow, folder: Path) -> None:
+    """Gives a version its files again, the same, if the ones it had were lost or changed."""
+    if _is_as_uploaded(root, row):
+        return
+    (folder / dataset_folder.ABOUT).write_text(json.dumps(json.loads(row.about)["info"]))
+    _sync(folder)
+    with transaction(engine) as connection:
+        datasets.lock_name(connection, row.name)
+        if not _is_as_uploaded(root, row):  # of several at once the first
+            shutil.rmtree(folder_of(root, row), ignore_errors=True)
+            folder.rename(folder_of(root, row))
+            log.warning("lost files are put back", dataset=row.name, version=row.version)
+
+
+def _is_as_uploaded(root: Path, row: DatasetRow) -> bool:
+    return is_whole(root, row) and dataset_folder.files_digest(folder_of(root, row)) == row.files_digest
 
 
 def _keep(engine: Engine, folder: Path, name: str, source: DatasetSource, inspected: Inspected) -> DatasetRow:

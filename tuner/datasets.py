@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine
 
 from trainers.data.builtin import BUILTIN
 from trainers.data.info import DatasetInfo, from_json
-from tuner.domain.errors import FieldError, InvalidError
+from tuner import dataset_folder
+from tuner.domain.errors import FieldError, GoneError, InvalidError
 from tuner.store import datasets
 from tuner.store.database import transaction
 from tuner.store.datasets import DatasetRow
@@ -72,8 +73,33 @@ def _which_there_are(connection: Connection, named: str | None) -> str:
     return f"there is no data set {named!r}: choose one of {there}, or upload it (`tuner dataset add FILE`)"
 
 
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
 def folder_of(root: Path, row: DatasetRow) -> Path:
     return root / "datasets" / str(row.folder)
+
+
+def whole_folder(root: Path, row: DatasetRow) -> Path:
+    """The folder of a version, with all its files.
+
+    Raises:
+        GoneError: somebody has removed it or a part of it, or the artifact folder is another one.
+    """
+    if not is_whole(root, row):
+        raise GoneError(
+            f"the files of {row.name}@{row.version} are not on the server's disk any more: put datasets/{row.folder} "
+            "back into its artifact folder, or upload the same files once more (`tuner dataset add`)"
+        )
+    return folder_of(root, row)
+
+
+def is_whole(root: Path, row: DatasetRow) -> bool:
+    """Whether a version's files are there, by their size."""
+    try:
+        return bool(dataset_folder.size_bytes(folder_of(root, row)) == row.size_bytes)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 # ---- removal ---------------------------------------------------------------------------------------------------------

@@ -14,16 +14,20 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import structlog
 
+from trainers.data.faults import short
 from trainers.data.info import DatasetInfo, from_json
 from tuner.domain.errors import FieldError, InvalidError
+from tuner.limited import OUT_OF_MEMORY
 from tuner.settings import child_environment
 
 MODULE = "trainers.data.inspect"
 MAX_FAULTS = 50
+TOLD_BYTES = 2_000  # of what it says of its death
+NO_MEMORY = ("memoryerror", "bad_alloc", "failed to map segment", "cannot allocate memory", "memory allocation")
 # threads of BLAS and Arrow reserve address space of their own, and secrets are of no use to a reader of files
 SECRETS = ("TUNER_", "MLFLOW_", "PG", "AWS_")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
@@ -56,35 +60,34 @@ class Inspected:
     notes: list[str]
 
 
+class ReaderError(Exception):
+    """The process that reads data sets has failed by itself: a mistake of ours; the text is the end of its traceback."""
+
+
 def inspect(folder: Path, name: str, limits: Limits) -> Inspected:
     """Waits for the process, up to the limit.
 
     Raises:
         InvalidError: for what is wrong, with row and column, or that it is too large or too slow to read.
+        ReaderError: it failed by itself.
     """
     answer = _run(folder, limits)
-    if answer is None:
-        detail = (
-            f"too large or too slow to read: it has {limits.time_s} s and {limits.memory_bytes // 2**20} MB of memory. "
-            "Send fewer rows or columns, or raise TUNER_INSPECT_S or TUNER_INSPECT_MEMORY_MB of the control plane"
-        )
-        raise InvalidError([FieldError("", detail)])
     if "faults" in answer:
         raise InvalidError([_fault(each) for each in answer["faults"][:MAX_FAULTS]])
     return Inspected(from_json({**answer["info"], "name": name}), list(answer["notes"]))
 
 
 def _fault(fault: dict[str, Any]) -> FieldError:
-    part = Path(fault.get("file") or "").stem
+    part = Path((fault.get("file") or "").partition(",")[0]).stem  # of several files the first
     row, column = fault.get("row"), fault.get("column")
     place = [f"row {row}"] if row is not None else []
-    place += [f"column {column!r}"] if column is not None else []
+    place += [f"column {short(column)!r}"] if column is not None else []
     detail = f"{', '.join(place)}: {fault['detail']}" if place else str(fault["detail"])
     return FieldError(f"/{part}" if part else "", detail, row=row, column=column)
 
 
-def _run(folder: Path, limits: Limits) -> dict[str, Any] | None:
-    """The process's answer; None where it gave none."""
+def _run(folder: Path, limits: Limits) -> dict[str, Any]:
+    """The process's answer."""
     command = [sys.executable, "-m", "tuner.limited", str(limits.memory_bytes), str(limits.time_s), MODULE, str(folder)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
@@ -101,14 +104,33 @@ def _run(folder: Path, limits: Limits) -> dict[str, Any] | None:
             code = None
         finally:
             _end(process)
+        if code != 0:
+            _tell_death(code, _tail(err), limits)
         out.seek(0)
-        if code == 0:
-            answer: dict[str, Any] = json.load(out)
-            return answer
-        err.seek(0)
-        tail = err.read()[-2_000:].decode(errors="replace")
-        log.warning("a data set could not be read", code=code, error=tail)
-        return None
+        answer: dict[str, Any] = json.load(out)
+        return answer
+
+
+def _tell_death(code: int | None, error: str, limits: Limits) -> NoReturn:
+    """Tells apart what ended the process: its limits, a file on which its libraries died, or a mistake of ours."""
+    log.warning("a data set could not be read", code=code, error=error)
+    memory = f"{limits.memory_bytes // 2**20} MB of memory"
+    less = "Send fewer rows or columns, or raise {} of the control plane"
+    if code is None or code == -signal.SIGXCPU:
+        detail = f"too slow to read: it has {limits.time_s} s. {less.format('TUNER_INSPECT_S')}"
+    elif code in {OUT_OF_MEMORY, -signal.SIGKILL} or any(words in error.lower() for words in NO_MEMORY):
+        detail = f"too large to read: it has {memory}. {less.format('TUNER_INSPECT_MEMORY_MB')}"
+    elif code < 0:
+        name = signal.Signals(-code).name
+        detail = f"what reads it has died of it ({name}): it is damaged, or needs more than {memory}. Write it anew"
+    else:
+        raise ReaderError(f"exit code {code}: {error}")
+    raise InvalidError([FieldError("", detail)])
+
+
+def _tail(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - TOLD_BYTES))
+    return file.read().decode(errors="replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

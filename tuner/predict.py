@@ -1,27 +1,47 @@
-"""Predictions for the rows of a CSV file by a model out of MLflow.
+"""Predictions for the rows of a file by a model out of MLflow.
 
-Owns how a file's text becomes what the model's signature asks for, and how predictions stand beside the rows, which stay as
-they were written. Imports MLflow and pandas, which takes seconds: only `tuner predict` imports this.
+Owns how a file's cells become what the model's signature asks for, and how predictions stand beside the rows, which stay as
+they were written. The file is read as data sets are. Imports MLflow and pandas, which takes seconds: only `tuner predict`
+imports this.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 from mlflow import environment_variables
 
-MISSING = ("", "na", "n/a", "nan", "null", "none")
+from trainers.data import cells, columns, tables
+from trainers.data.faults import Fault, FaultsError, short, some, told
+from trainers.data.source import Source, delimiter_faults
+from trainers.data.tables import Table
+
 PREDICTION = "prediction"
 
 
 class PredictError(Exception):
     """The file does not fit the model; the text tells what to do."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a file.
+
+    Attributes:
+        written: as they go out again.
+        table: the same as data sets are read.
+    """
+
+    written: pd.DataFrame
+    table: Table
 
 
 def load(model_uri: str, tracking_uri: str, token: str) -> Any:
@@ -32,22 +52,54 @@ def load(model_uri: str, tracking_uri: str, token: str) -> Any:
     return mlflow.pyfunc.load_model(model_uri)
 
 
-def read(file: Path) -> pd.DataFrame:
-    """A CSV file with a header, every cell as text.
+def taken(model: Any) -> list[str] | None:
+    """The names of the columns that a model takes; None: every one is a pixel."""
+    takes = model.metadata.get_input_schema()
+    return None if takes.is_tensor_spec() else takes.input_names()
+
+
+def read(
+    file: Path, wanted: Collection[str] | None = None, *, encoding: str | None = None, delimiter: str | None = None
+) -> Rows:
+    """CSV, TSV or Parquet with a header.
+
+    Args:
+        file: to read.
+        wanted: the columns that matter: in a Parquet file, others may be of any type. None: every one.
+        encoding: of a text file; None: found out, as of a data set.
+        delimiter: the same.
 
     Raises:
         PredictError: it is none, or has no rows.
     """
+    for fault in delimiter_faults(delimiter):
+        raise PredictError(fault)
     try:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors are ValueErrors
-        raise PredictError(f"{file} is not a CSV file with a header: {error}") from None
-    if rows.empty:
-        raise PredictError(f"{file} has no rows below its header")
-    return rows
+        if file.suffix.lower() == ".parquet":
+            return _read_parquet(file, wanted)
+        table = tables.read({"data": file}, Source(encoding=encoding, delimiter=delimiter))
+    except FaultsError as error:
+        raise _refusal(error.faults) from None
+    written = pd.DataFrame({name: column.values for name, column in table.columns.items()})
+    return Rows(written, table)
 
 
-def predict(model: Any, rows: pd.DataFrame) -> pd.DataFrame:
+def _read_parquet(file: Path, wanted: Collection[str] | None) -> Rows:
+    table = tables.read({"data": file}, Source(columns=_beside(file, wanted)))
+    written = pyarrow.parquet.ParquetFile(file).read().to_pandas(ignore_metadata=True)
+    return Rows(written.rename(columns=str.strip), table)
+
+
+def _beside(file: Path, wanted: Collection[str] | None) -> dict[str, Any]:
+    """The columns of a Parquet file that nobody wants, as to be ignored; none of what is no such file."""
+    try:
+        names = pyarrow.parquet.read_schema(file).names
+    except (pyarrow.ArrowException, OSError):
+        return {}  # told by who reads it
+    return {name.strip(): "ignore" for name in names if wanted is not None and name.strip() not in wanted}
+
+
+def predict(model: Any, rows: Rows) -> pd.DataFrame:
     """The rows with a column of probabilities for each class and the likeliest class, `prediction`; or the target alone.
 
     Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`.
@@ -56,77 +108,92 @@ def predict(model: Any, rows: pd.DataFrame) -> pd.DataFrame:
         PredictError: the rows do not fit the model.
     """
     takes = model.metadata.get_input_schema()
-    given = _tensor(takes.inputs[0], rows) if takes.is_tensor_spec() else _columns(takes.inputs, rows)
+    given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
     predicted = model.predict(given).reset_index(drop=True)
     if list(predicted.columns) != [PREDICTION]:
         likeliest = predicted.idxmax(axis=1)
-        if set(predicted.columns) & {*rows.columns, PREDICTION}:
+        if set(predicted.columns) & {*rows.written.columns, PREDICTION}:
             predicted = predicted.rename(columns=lambda name: f"p({name})")
         predicted[PREDICTION] = likeliest
-    kept = rows.drop(columns=PREDICTION, errors="ignore")
+    kept = rows.written.drop(columns=PREDICTION, errors="ignore")
     return pd.concat([kept, predicted], axis=1)
 
 
-def _tensor(spec: Any, rows: pd.DataFrame) -> np.ndarray:
+def _tensor(spec: Any, table: Table) -> np.ndarray:
     """Pixels, a column each, as images."""
     shape = spec.shape[1:]
     count = math.prod(shape)
-    if rows.shape[1] != count:
+    if len(table.columns) != count:
         form = " x ".join(map(str, shape))
-        raise PredictError(f"the file has {rows.shape[1]} columns, and the model takes {count} pixels a row, {form}")
-    pixels = np.column_stack([_number(rows[name]) for name in rows.columns])
+        raise PredictError(
+            f"the file has {len(table.columns)} columns, and the model takes {count} pixels a row, {form}"
+        )
+    pixels = np.column_stack([_number(table, name) for name in table.columns])
     if np.isnan(pixels).any():
         raise PredictError("a pixel is missing: give every pixel a number")
     return pixels.reshape(-1, *shape).astype(spec.type)
 
 
-def _columns(specs: list[Any], rows: pd.DataFrame) -> pd.DataFrame:
+def _columns(specs: list[Any], table: Table) -> pd.DataFrame:
     """The columns that the model takes, in its types; one that had missing values in training may be left out."""
-    absent = [spec.name for spec in specs if spec.required and spec.name not in rows.columns]
+    absent = [spec.name for spec in specs if spec.required and spec.name not in table.columns]
     if absent:
-        raise PredictError(f"the file lacks columns that the model takes: {', '.join(map(repr, absent))}")
-    return pd.DataFrame(
-        {spec.name: _READ.get(spec.type.name, _text)(rows[spec.name]) for spec in specs if spec.name in rows.columns}
-    )
+        raise PredictError(f"the file lacks columns that the model takes: {some([repr(name) for name in absent])}")
+    there = [spec for spec in specs if spec.name in table.columns]
+    return pd.DataFrame({spec.name: _READ.get(spec.type.name, _text)(table, spec.name) for spec in there})
 
 
-def _known(cells: pd.Series) -> pd.Series:
-    return cells.mask(cells.str.strip().str.lower().isin(MISSING))
+def _number(table: Table, name: str) -> np.ndarray:
+    given = table.columns[name]
+    if given.given != "text":
+        return np.asarray(given.values, np.float64)
+    texts = columns.as_text(given)
+    numbers = cells.numbers(texts, "")
+    _refuse(table, name, texts, np.isnan(numbers) & texts.notna().to_numpy(), "numbers")
+    return numbers
 
 
-def _number(cells: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(_known(cells)).astype(np.float64)
-    except ValueError as error:
-        raise PredictError(f"column {cells.name!r} takes numbers: {error}") from None
-
-
-def _whole(cells: pd.Series) -> pd.Series:
-    numbers = _number(cells)
-    if numbers.isna().any() or (numbers % 1 != 0).any():
-        raise PredictError(f"column {cells.name!r} takes whole numbers, none missing")
+def _whole(table: Table, name: str) -> np.ndarray:
+    numbers = _number(table, name)
+    with np.errstate(invalid="ignore"):
+        wrong = ~(numbers % 1 == 0)
+    _refuse(table, name, columns.as_text(table.columns[name]), wrong, "whole numbers")
     return numbers.astype(np.int64)
 
 
-def _boolean(cells: pd.Series) -> pd.Series:
-    words = cells.str.strip().str.lower()
-    if not words.isin(("true", "false")).all():
-        raise PredictError(f"column {cells.name!r} takes true and false, none missing")
-    return words == "true"
+def _boolean(table: Table, name: str) -> pd.Series:
+    texts = columns.as_text(table.columns[name])
+    truths = cells.booleans(texts, "true/false")
+    _refuse(table, name, texts, np.isnan(truths) & texts.notna().to_numpy(), "true and false")
+    return pd.Series(truths).map({1.0: True, 0.0: False})
 
 
-def _time(cells: pd.Series) -> pd.Series:
-    try:
-        return pd.to_datetime(_known(cells))
-    except ValueError as error:
-        raise PredictError(f"column {cells.name!r} takes dates: {error}") from None
+def _time(table: Table, name: str) -> pd.Series:
+    texts = columns.as_text(table.columns[name])
+    days = cells.dates(texts, "ISO8601")
+    _refuse(table, name, texts, np.isnan(days) & texts.notna().to_numpy(), "dates as 2024-12-31")
+    return pd.to_datetime(pd.Series(np.round(days * cells.DAY_US)), unit="us")
 
 
-def _text(cells: pd.Series) -> pd.Series:
-    return cells.mask(cells == "")
+def _text(table: Table, name: str) -> pd.Series:
+    given = table.columns[name]
+    if given.given == "text":  # the model knows which words mean missing
+        return given.values.mask(given.values == "")
+    return columns.as_text(given)
 
 
-_READ: dict[str, Callable[[pd.Series], pd.Series]] = {
+def _refuse(table: Table, name: str, texts: pd.Series, wrong: np.ndarray, what: str) -> None:
+    """Tells the first rows that are `wrong` `(rows,)`."""
+    if wrong.any():
+        written = ("no value" if text != text else repr(short(text)) for text in texts[wrong])  # noqa: PLR0124 - NaN
+        raise _refusal(table.row_faults(wrong, name, (f"{each}, and the model takes {what} here" for each in written)))
+
+
+def _refusal(faults: Sequence[Fault]) -> PredictError:
+    return PredictError("\n".join(told(fault) for fault in faults))
+
+
+_READ: dict[str, Callable[[Table, str], Any]] = {
     "double": _number,
     "float": _number,
     "long": _whole,

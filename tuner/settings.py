@@ -17,6 +17,10 @@ DEFAULT_PORT = 8642
 SECRETS = Path("/run/secrets")  # where Docker and Kubernetes mount them, one file each: `tuner_admin_key`
 
 
+def _machine_memory_mb() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 class Settings(BaseSettings):
     """Settings of every process of the service; each field is read from `TUNER_<FIELD>`, or a secret's file."""
 
@@ -62,7 +66,8 @@ class Settings(BaseSettings):
         default=20, description="Wrong keys that it may show at once, after a time without any."
     )
     inspect_memory_mb: Annotated[int, Field(ge=64)] = Field(
-        default=8192, description="Memory (address space) for reading an uploaded data set once."
+        default_factory=lambda: min(8192, _machine_memory_mb() // 2),
+        description="Memory (address space) for reading an uploaded data set once; left out: half the machine's, up to 8192.",
     )
     inspect_s: Annotated[int, Field(ge=1)] = Field(default=300, description="Time for the same, in seconds.")
 

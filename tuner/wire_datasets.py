@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr
+from pydantic import AfterValidator, Field, StrictStr
 
 from tuner.wire import Answer, Body
 
@@ -25,6 +25,14 @@ DatasetName = Annotated[
 ]
 
 
+def _delimiter(text: str) -> str:
+    if text == r"\t":  # as shells and curl pass on a tab
+        return "\t"
+    if len(text) != 1 or not text.isascii() or text in '"\0\r\n':
+        raise ValueError("use one ASCII character that is no quote and no line end, or leave it out")
+    return text
+
+
 class DatasetSource(Body):
     """What its owner says of the files; what is left out is inferred and shown."""
 
@@ -33,8 +41,8 @@ class DatasetSource(Body):
     encoding: Annotated[StrictStr, Field(max_length=40, pattern=r"^[A-Za-z0-9_\-]+$")] | None = Field(
         default=None, description="Of text files, as Python names it; left out: utf-8."
     )
-    delimiter: Annotated[StrictStr, Field(min_length=1, max_length=1)] | None = Field(
-        default=None, description="Of text files; left out: a comma for csv, a tab for tsv."
+    delimiter: Annotated[StrictStr, AfterValidator(_delimiter)] | None = Field(
+        default=None, description="Of text files, one ASCII character; left out: found out for csv, a tab for tsv."
     )
     columns: Annotated[dict[ColumnName, ColumnKind], Field(max_length=10_000)] = Field(
         default={}, description="Kinds of columns, where they should not be inferred."

@@ -1,4 +1,4 @@
-"""How the text of a CSV file becomes what a model's signature asks for."""
+"""How the cells of a file become what a model's signature asks for."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def model(takes: Schema, gives: pd.DataFrame) -> Any:
     return made
 
 
-def rows(text: str, folder: Path) -> pd.DataFrame:
-    file = folder / "rows.csv"
-    file.write_text(text)
-    return predict.read(file)
+def rows(text: str | bytes, folder: Path, name: str = "rows.csv", **said: str) -> predict.Rows:
+    file = folder / name
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return predict.read(file, **said)
 
 
 def test_columns_come_in_the_models_types_and_rows_go_out_as_they_were_written(tmp_path: Path) -> None:
@@ -76,17 +76,85 @@ def test_a_target_is_one_column(tmp_path: Path) -> None:
     ("text", "cure"),
     [
         ("y\n1\n", "lacks columns that the model takes: 'x'"),
-        ("x\nabc\n", "column 'x' takes numbers"),
-        ("x\n", "no rows"),
-        ("", "not a CSV file"),
-        ('x,y\n1,2,3,4\n"', "not a CSV file"),
+        ("x\n1\nabc\n", "rows.csv, row 3, column 'x': 'abc', and the model takes numbers here"),
+        ("x\n", "there is a header and no row"),
+        ("", "the file is empty"),
+        ("x,y\n1,2,3,4\n", "rows.csv, row 2: 4 cells, and the header has 2"),
+        ("x,x\n1,2\n", "two columns have this name"),
+        ("x,y\n1,Müller\n".encode("latin-1"), "row 2: it is not utf-8 here: say encoding: latin-1"),
+        ("x\n" + "a" * 300 + "\n", "'a{79}…', and"),
     ],
 )
-def test_a_file_that_does_not_fit_says_why(tmp_path: Path, text: str, cure: str) -> None:
+def test_a_file_that_does_not_fit_says_why(tmp_path: Path, text: str | bytes, cure: str) -> None:
     fitted = model(Schema([ColSpec("double", "x")]), pd.DataFrame({"prediction": [1.5]}))
 
     with pytest.raises(predict.PredictError, match=cure):
         predict.predict(fitted, rows(text, tmp_path))
+
+
+def test_a_text_file_is_read_as_data_sets_are(tmp_path: Path) -> None:
+    """Another delimiter, another encoding, blanks about the header, every word for a missing value, a mark at the start."""
+    takes = Schema([ColSpec("double", "größe"), ColSpec("string", "ort")])
+    fitted = model(takes, pd.DataFrame({"prediction": [0.0] * 5}))
+    text = " größe ; ort\n1.5;Köln\n#N/A;Ulm\n-;?\n 2 ;\nNone;Bonn\n"
+
+    for name, content, said in (
+        ("rows.csv", text.encode("utf-8-sig"), {}),
+        ("rows.csv", text.encode("utf-16"), {}),
+        ("rows.csv", text.encode("latin-1"), {"encoding": "latin-1", "delimiter": ";"}),
+        ("rows.tsv", text.replace(";", "\t").encode(), {}),
+        ("rows.txt", text.replace(";", "|").encode(), {}),
+        ("rows.csv", text.replace("\n", "\r\n").encode(), {}),
+    ):
+        out = predict.predict(fitted, rows(content, tmp_path, name, **said))
+
+        assert fitted.given["größe"].tolist() == pytest.approx([1.5, np.nan, np.nan, 2.0, np.nan], nan_ok=True)
+        assert fitted.given["ort"].tolist()[:3] == ["Köln", "Ulm", "?"], "the model knows which words mean missing"
+        assert list(out.columns) == ["größe", "ort", "prediction"]
+        assert out["größe"].tolist() == ["1.5", "#N/A", "-", " 2 ", "None"], "as it was written"
+
+
+def test_a_parquet_file_is_read_by_its_types(tmp_path: Path) -> None:
+    takes = Schema([ColSpec(kind, kind) for kind in KINDS] + [ColSpec("string", "code")])
+    frame = pd.DataFrame(
+        {
+            "double": [1.5, None],
+            "long": [3, 4],
+            "boolean": [True, False],
+            "datetime": pd.to_datetime(["2024-01-31", None]),
+            " string": pd.Categorical(["a", "b"]),
+            "code": [7, 8],
+            "list": [[1], [2, 3]],
+        }
+    )
+    frame.to_parquet(tmp_path / "rows.parquet")
+    fitted = model(takes, pd.DataFrame({"prediction": [0.0, 1.0]}))
+
+    out = predict.predict(fitted, predict.read(tmp_path / "rows.parquet", predict.taken(fitted)))
+
+    given = fitted.given
+    assert given["double"].tolist() == pytest.approx([1.5, np.nan], nan_ok=True)
+    assert (given["long"].tolist(), given["boolean"].tolist()) == ([3, 4], [True, False])
+    assert given["datetime"].tolist() == [pd.Timestamp("2024-01-31"), pd.NaT]
+    assert (given["string"].tolist(), given["code"].tolist()) == (["a", "b"], ["7", "8"])
+    assert list(out.columns) == ["double", "long", "boolean", "datetime", "string", "code", "list", "prediction"]
+    with pytest.raises(predict.PredictError, match="cells of type list<element: int64> are not read"):
+        predict.read(tmp_path / "rows.parquet")
+    (tmp_path / "rows.parquet").write_text("x\n1\n")
+    with pytest.raises(predict.PredictError, match="it is no Parquet file"):
+        predict.read(tmp_path / "rows.parquet", ["x"])
+
+
+def test_a_missing_truth_is_no_lie(tmp_path: Path) -> None:
+    fitted = model(Schema([ColSpec("boolean", "x", required=False)]), pd.DataFrame({"prediction": [0.0] * 3}))
+
+    predict.predict(fitted, rows("x,y\nTRUE,1\n,2\nfalse,3\n", tmp_path))
+
+    given = fitted.given["x"].tolist()
+    assert (given[0], given[2]) == (True, False)
+    assert pd.isna(given[1])
+    with pytest.raises(predict.PredictError, match="'maybe', and the model takes true and false here"):
+        predict.predict(fitted, rows("x\nmaybe\n", tmp_path))
 
 
 def test_rows_that_are_no_images_of_the_models_say_why(tmp_path: Path) -> None:

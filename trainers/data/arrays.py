@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainers.data.faults import Fault, FaultsError
+from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.tables import Cells, File, Given, Table
 
 TARGET = "y"
@@ -51,18 +51,15 @@ def read(paths: Mapping[str, Path]) -> tuple[np.ndarray, Table]:
 
 def _load(path: Path) -> tuple[np.ndarray, Given, pd.Series]:
     """x, and y with what it is."""
+    if not zipfile.is_zipfile(path):
+        raise FaultsError(Fault(file=path.name, detail="it is no npz file: save it by np.savez with x and y"))
     try:
-        # opened here, as numpy leaves a file open that is none of its own
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for name in ("x", TARGET):
-                if name not in archive.files:
-                    there = ", ".join(archive.files) or "nothing"
-                    raise FaultsError(_fault(path, name, f"the file has {there}: save it by np.savez with x and y"))
-            x, y = _array(path, archive, "x"), _array(path, archive, TARGET)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FaultsError):
-            raise
-        raise FaultsError(Fault(file=path.name, detail=f"it is no npz file ({error}): save it by np.savez")) from None
+        x, y = _x_and_y(path)
+    except (FaultsError, MemoryError):
+        raise
+    except Exception as error:  # numpy and zipfile do not say what a damaged file makes them raise
+        detail = f"it is no npz file ({short(str(error))}): save it by np.savez"
+        raise FaultsError(Fault(file=path.name, detail=detail)) from None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 or len(y) != (len(x) if x.ndim else 0):
@@ -71,12 +68,27 @@ def _load(path: Path) -> tuple[np.ndarray, Given, pd.Series]:
     return _images_or_rows(path, x), *_targets(path, y)
 
 
+def _x_and_y(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    # opened here, as numpy leaves a file open that is none of its own
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        for name in ("x", TARGET):
+            if name not in archive.files:
+                there = some(archive.files) or "nothing"
+                raise FaultsError(_fault(path, name, f"the file has {there}: save it by np.savez with x and y"))
+        return _array(path, archive, "x"), _array(path, archive, TARGET)
+
+
 def _array(path: Path, archive: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     try:
-        return archive[name]
-    except ValueError as error:
-        detail = PICKLED if "allow_pickle" in str(error) else f"it cannot be read: {error}"
+        array = archive[name]
+    except MemoryError:
+        raise
+    except Exception as error:  # as above
+        detail = PICKLED if "Object arrays" in str(error) else f"it cannot be read: {short(str(error))}"
         raise FaultsError(_fault(path, name, detail)) from None
+    if not isinstance(array, np.ndarray):
+        raise FaultsError(_fault(path, name, "it is no array: save it by np.savez"))
+    return array
 
 
 def _images_or_rows(path: Path, x: np.ndarray) -> np.ndarray:
@@ -105,7 +117,10 @@ def _refuse_non_finite(path: Path, x: np.ndarray) -> None:
 
 def _targets(path: Path, y: np.ndarray) -> tuple[Given, pd.Series]:
     if y.dtype.kind in "US":
-        return "text", pd.Series(np.char.decode(y) if y.dtype.kind == "S" else y, dtype="str")
+        try:
+            return "text", pd.Series(np.char.decode(y) if y.dtype.kind == "S" else y, dtype="str")
+        except UnicodeError:
+            raise FaultsError(_fault(path, TARGET, "y holds bytes that are no UTF-8: save it as text")) from None
     if y.dtype.kind not in "buif":
         raise FaultsError(_fault(path, TARGET, f"y holds {y.dtype}: give numbers or text"))
     given: dict[str, Given] = {"b": "boolean", "u": "whole", "i": "whole", "f": "number"}

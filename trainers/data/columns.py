@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from trainers.data import cells
-from trainers.data.faults import FaultsError
+from trainers.data.faults import FaultsError, short
 from trainers.data.info import Column, ColumnKind
 from trainers.data.tables import Cells, Table
 
 MAX_CATEGORIES = 1000  # that are told apart; the rarest of more are one
+LONGEST_CATEGORY = 1000  # characters; what is longer is text, and not told apart
 FEW_ROWS = 20  # from so many on, shares of rows mean something
 NEARLY_ALL = 0.9
 ID_NAME = re.compile(r"(?i:unnamed: [0-9]+|index|(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]")
@@ -38,7 +39,7 @@ def describe(table: Table, name: str, said: ColumnKind | None, notes: list[str])
     natural = NATURAL.get(column.given)
     missing = int(_without_missing(column).isna().sum())
     if said is None and (reason := _useless(name, column, table.rows)):
-        notes.append(f"{name} is ignored: {reason}; say columns: {{{name}: …}} to use it")
+        notes.append(f"{short(name)} is ignored: {reason}; say columns: {{{short(name)}: …}} to use it")
         return Column(name, "ignore")
     if natural is not None and said in {None, natural}:
         return Column(name, natural, missing=missing, format="whole" if column.given == "whole" else "")
@@ -95,7 +96,7 @@ def _useless(name: str, column: Cells, rows: int) -> str | None:
     if different == 0:
         return "it has no value"
     if different == 1 and not values.isna().any():
-        return f"it is {values.iloc[0]} in every row"
+        return f"it is {short(str(values.iloc[0]))} in every row"
     if different == rows and rows > FEW_ROWS and ID_NAME.fullmatch(name):
         return "it numbers the rows"
     return None
@@ -109,15 +110,16 @@ def _inferred(table: Table, name: str, texts: pd.Series, missing: int, notes: li
         return Column(name, "number", missing=missing, format=_beside_words(table, name, form))
     if dates := cells.date_formats(texts):
         if len(dates) > 1:
-            notes.append(f"{name} is read as {dates[0]}, and could be {dates[1]}: write dates as 2024-12-31 to be sure")
+            could_be = f"is read as {dates[0]}, and could be {dates[1]}"
+            notes.append(f"{short(name)} {could_be}: write dates as 2024-12-31 to be sure")
         return Column(name, "date", missing=missing, format=dates[0])
     written = len(texts) - missing
     _refuse_lone_texts(table, name, texts, ~reads, written)
     different = texts.nunique()
     if different > max(FEW_ROWS, written / 2):
         notes.append(
-            f"{name} is ignored: free text, {different} different values in {written} rows; "
-            f"say columns: {{{name}: category}} to use it"
+            f"{short(name)} is ignored: free text, {different} different values in {written} rows; "
+            f"say columns: {{{short(name)}: category}} to use it"
         )
         return Column(name, "ignore")
     return _category(name, texts, missing, notes)
@@ -131,8 +133,8 @@ def decimal_comma(table: Table) -> bool:
 def _refuse_lone_texts(table: Table, name: str, texts: pd.Series, wrong: np.ndarray, written: int) -> None:
     """Refuses a column of numbers with a few texts, which would silently become a category of a thousand values."""
     if written >= FEW_ROWS and 0 < wrong.sum() <= (1 - NEARLY_ALL) * written:
-        cure = f"is no number, and nearly all others here are: mend it, or say columns: {{{name}: category}}"
-        raise FaultsError(*table.row_faults(wrong, name, (f"{text!r} {cure}" for text in texts[wrong])))
+        cure = f"is no number, and nearly all others here are: mend it, or say columns: {{{short(name)}: category}}"
+        raise FaultsError(*table.row_faults(wrong, name, (f"{short(text)!r} {cure}" for text in texts[wrong])))
 
 
 def _declared(table: Table, name: str, said: ColumnKind, texts: pd.Series, missing: int, notes: list[str]) -> Column:
@@ -148,8 +150,8 @@ def _declared(table: Table, name: str, said: ColumnKind, texts: pd.Series, missi
         )
         read = np.isfinite(cells.dates(texts, form)) | texts.isna().to_numpy()
     if not read.all():
-        cure = f"is no {said}, as {name} is said to be ({form or 'plain'}): mend it, or say another kind"
-        raise FaultsError(*table.row_faults(~read, name, (f"{text!r} {cure}" for text in texts[~read])))
+        cure = f"is no {said}, as {short(name)} is said to be ({form or 'plain'}): mend it, or say another kind"
+        raise FaultsError(*table.row_faults(~read, name, (f"{short(text)!r} {cure}" for text in texts[~read])))
     form = _beside_words(table, name, form) if said == "number" else form
     return Column(name, said, missing=missing, format=form)
 
@@ -166,7 +168,7 @@ def _two_words(table: Table, name: str, texts: pd.Series) -> str:
     if (known := cells.boolean_format(texts)) is not None:
         return known
     words = sorted(texts.dropna().str.lower().unique())
-    if len(words) != 2 or any("/" in word for word in words):
+    if len(words) != 2 or any("/" in word or len(word) > LONGEST_CATEGORY for word in words):
         detail = f"it has {len(words)} different values, and a boolean has two: say category"
         raise FaultsError(table.fault(detail, column=name))
     return f"{words[1]}/{words[0]}"
@@ -174,8 +176,14 @@ def _two_words(table: Table, name: str, texts: pd.Series) -> str:
 
 def _category(name: str, texts: pd.Series, missing: int, notes: list[str]) -> Column:
     counts = texts.value_counts()
+    too_long = counts.index.str.len() > LONGEST_CATEGORY
+    if too_long.any():
+        longer = f"values of more than {LONGEST_CATEGORY} characters"
+        notes.append(f"{short(name)} has {int(too_long.sum())} {longer}: they are not told apart")
+        counts = counts[~too_long]
     if len(counts) > MAX_CATEGORIES:
-        notes.append(f"{name} has {len(counts)} different values: the {MAX_CATEGORIES} most frequent are told apart")
+        most = f"the {MAX_CATEGORIES} most frequent are told apart"
+        notes.append(f"{short(name)} has {len(counts)} different values: {most}")
         counts = counts.sort_index().sort_values(ascending=False, kind="stable").head(MAX_CATEGORIES)
     names = tuple(sorted(counts.index))
     whole = all(WHOLE_NAME.fullmatch(each) for each in names)

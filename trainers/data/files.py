@@ -15,13 +15,14 @@ import numpy as np
 from trainers.contract import Dataset, Kind
 from trainers.data import arrays, cells, columns, tables, targets
 from trainers.data.digest import digest
-from trainers.data.faults import Fault, FaultsError
+from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
 from trainers.data.source import PARTS, SOURCE, Source, find_parts, read_source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
 
 ABOUT = "about.json"
+MOST_NOTES = 100
 
 
 def load(folder: Path, name: str) -> Dataset:
@@ -61,7 +62,7 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
         class_counts=tuple(np.bincount(trained).tolist()) if dataset.class_names else (),
         parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
     )
-    return info, notes
+    return info, notes if len(notes) <= MOST_NOTES else [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
@@ -72,8 +73,8 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     else:
         x, table = None, tables.read(paths, source)
     if source.target is None:
-        there = ", ".join(table.columns)
-        raise FaultsError(Fault(file=SOURCE, detail=f"say target, the column to predict: there are {there}"))
+        detail = f"say target, the column to predict: there are {some(table.columns)}"
+        raise FaultsError(Fault(file=SOURCE, detail=detail))
     _refuse_unknown(table, source)
     target = targets.read(
         table,
@@ -105,7 +106,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
 
 def _refuse_unknown(table: Table, source: Source) -> None:
     """Refuses what the owner says of columns that are not there, or are something else."""
-    there = ", ".join(table.columns)
+    there = some(table.columns)
     named = [name for name in (*source.columns, source.split_column) if name is not None]
     faults = [
         table.fault(f"there is no such column, as {SOURCE} says: there are {there}", column=name)
@@ -128,10 +129,10 @@ def _part_rows(table: Table, source: Source) -> dict[str, np.ndarray] | None:
         return {part: np.arange(start, end) for part, start, end in zip(table.files, starts, ends, strict=True)}
     if source.split_column is None:
         return None
-    labels = columns.as_text(table.columns[source.split_column]).str.lower()
+    labels = columns.as_text(table.columns[source.split_column]).str.lower().fillna("")
     wrong = ~labels.isin(PARTS).to_numpy()
     if wrong.any():
-        details = (f"{label!r} is no part: write train, validation or test" for label in labels[wrong])
+        details = (f"{short(label)!r} is no part: write train, validation or test" for label in labels[wrong])
         raise FaultsError(*table.row_faults(wrong, source.split_column, details))
     part_rows = {part: np.flatnonzero((labels == part).to_numpy()) for part in PARTS}
     if not len(part_rows["train"]):
@@ -151,7 +152,8 @@ def _refuse_small_classes(table: Table, name: str, target: Target, part_rows: Ma
         rows = "one row" if counts[index] else "no row"
         where = "" if part_rows is None else " of the training part"
         first = int(np.flatnonzero(target.y == index)[0])
-        detail = f"the class {target.class_names[index]!r} has {rows}{where}, and needs two: leave it out, or give more"
+        class_name = short(target.class_names[index])
+        detail = f"the class {class_name!r} has {rows}{where}, and needs two: leave it out, or give more"
         faults.append(table.fault(detail, row=first, column=name))
     if faults:
         raise FaultsError(*faults)

@@ -1,6 +1,6 @@
 """`python -m trainers.data.inspect FOLDER`: what a stored data set is, or what is wrong with it, as one JSON object.
 
-Meant for a process of its own, whose memory and time its caller limits: the file is a stranger's.
+Meant for a process of its own, whose memory and time its caller limits: the file is a stranger's. The answer is bounded.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from trainers.data import files
-from trainers.data.faults import FaultsError
+from trainers.data.faults import Fault, FaultsError
 from trainers.data.info import to_json
+
+LARGEST_ANSWER_BYTES = 8 * 2**20  # kept with the data set and read whenever that is listed
 
 
 def inspect(folder: Path) -> dict[str, Any]:
@@ -25,5 +27,17 @@ def inspect(folder: Path) -> dict[str, Any]:
     return {"info": to_json(info), "notes": notes}
 
 
+def bounded(answer: dict[str, Any]) -> str:
+    """The answer as JSON; more than is kept of a data set is a fault of it."""
+    text = json.dumps(answer, allow_nan=False)
+    if len(text) <= LARGEST_ANSWER_BYTES:  # in ASCII
+        return text
+    detail = (
+        f"what is to be kept of its columns and categories takes {len(text) / 2**20:.0f} MB, and "
+        f"{LARGEST_ANSWER_BYTES // 2**20} MB are allowed: leave columns out, or say of some that they are to be ignored"
+    )
+    return json.dumps({"faults": [asdict(Fault(file="", detail=detail))]})
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(inspect(Path(sys.argv[1])), allow_nan=False) + "\n")
+    sys.stdout.write(bounded(inspect(Path(sys.argv[1]))) + "\n")

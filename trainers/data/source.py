@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from trainers.contract import Task
-from trainers.data.faults import Fault, FaultsError
+from trainers.data.faults import Fault, FaultsError, short
 from trainers.data.info import COLUMN_KINDS, ColumnKind
 
 SOURCE = "source.json"
@@ -47,19 +47,26 @@ def read_source(folder: Path) -> Source:
     path = folder / SOURCE
     said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     known = [each.name for each in fields(Source)]
-    faults = [f"{key!r} is unknown: use {', '.join(known)}" for key in said if key not in known]
+    faults = [f"{short(key)!r} is unknown: use {', '.join(known)}" for key in said if key not in known]
     source = Source(**{key: value for key, value in said.items() if key in known and value is not None})
     tasks = get_args(Task)
     if source.task not in {None, *tasks}:
         faults.append(f"task is {source.task!r}: use {' or '.join(tasks)}, or leave it out")
-    if source.delimiter is not None and (len(source.delimiter) != 1 or source.delimiter in '"\r\n'):
-        faults.append(f"delimiter is {source.delimiter!r}: use one character, or leave it out")
+    faults += delimiter_faults(source.delimiter)
     for name, kind in source.columns.items():
         if kind not in COLUMN_KINDS:
-            faults.append(f"the kind of column {name!r} is {kind!r}: use one of {', '.join(COLUMN_KINDS)}")
+            faults.append(f"the kind of column {short(name)!r} is {kind!r}: use one of {', '.join(COLUMN_KINDS)}")
     if faults:
         raise FaultsError(*(Fault(file=SOURCE, detail=detail) for detail in faults))
     return source
+
+
+def delimiter_faults(delimiter: str | None) -> list[str]:
+    """What is wrong with a delimiter that somebody says."""
+    if delimiter is None or (len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\0\r\n'):
+        return []
+    cure = "use one ASCII character that is no quote and no line end, or leave it out"
+    return [f"delimiter is {short(delimiter)!r}: {cure}"]
 
 
 def find_parts(folder: Path) -> dict[str, Path]:

@@ -19,11 +19,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from trainers.data import cells, texts
-from trainers.data.faults import MOST_TOLD, Fault, FaultsError
+from trainers.data.faults import MOST_TOLD, Fault, FaultsError, short, some
 from trainers.data.source import Source
 
 Given = Literal["text", "whole", "number", "boolean", "date"]
 LARGEST_CELL = 2**24  # bytes
+LONGEST_NAME = 1_000  # characters of a column's name
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class Cells:
 
 @dataclass(frozen=True)
 class File:
-    """One file of a table: its name, its rows, and of a text file what its lines are found with."""
+    """One file of a table: its name, its rows, and of a text file where its records begin and what is between cells."""
 
     name: str
     columns: dict[str, Cells]
     rows: int
-    text: str | None = None
+    lines: texts.Lines | None = None
     delimiter: str = ","
 
 
@@ -71,11 +72,12 @@ class Table:
     def fault(self, detail: str, *, row: int | None = None, column: str | None = None) -> Fault:
         """A fault of this table, `row` counted from 0 over all files."""
         files = list(self.files.values())
+        column = None if column is None else short(column)
         if row is None:
             return Fault(file=", ".join(file.name for file in files), column=column, detail=detail)
         while row >= files[0].rows:
             row -= files.pop(0).rows
-        line = row + 2 if files[0].text is None else texts.line_of(files[0].text, files[0].delimiter, row + 1)
+        line = row + 2 if files[0].lines is None else files[0].lines.of(row + 1)
         return Fault(file=files[0].name, row=line, column=column, detail=detail)
 
     def row_faults(self, wrong: np.ndarray, column: str, details: Iterable[str]) -> list[Fault]:
@@ -94,7 +96,7 @@ def read(paths: Mapping[str, Path], source: Source) -> Table:
     first = next(iter(files.values()))
     for file in files.values():
         if set(file.columns) != set(first.columns):
-            names = ", ".join(repr(name) for name in sorted(set(file.columns) ^ set(first.columns)))
+            names = some([repr(name) for name in sorted(set(file.columns) ^ set(first.columns))])
             raise FaultsError(
                 Fault(file=file.name, detail=f"only it or only {first.name} has {names}: give both alike")
             )
@@ -110,7 +112,7 @@ def read(paths: Mapping[str, Path], source: Source) -> Table:
 
 
 def _read_file(path: Path, source: Source) -> File:
-    return _read_parquet(path, source) if path.suffix == ".parquet" else _read_text(path, source)
+    return _read_parquet(path, source) if path.suffix.lower() == ".parquet" else _read_text(path, source)
 
 
 def _read_text(path: Path, source: Source) -> File:
@@ -118,10 +120,11 @@ def _read_text(path: Path, source: Source) -> File:
     text = texts.decode(path.name, path.read_bytes(), source.encoding)
     if not text.strip():
         raise FaultsError(Fault(file=path.name, detail="the file is empty: give a header and rows"))
-    delimiter = source.delimiter or ("\t" if path.suffix == ".tsv" else texts.sniff_delimiter(text))
-    header = texts.header(text, delimiter)
+    delimiter = source.delimiter or ("\t" if path.suffix.lower() == ".tsv" else texts.sniff_delimiter(text))
+    header = texts.header(path.name, text, delimiter)
+    lines = texts.Lines(text, delimiter)
     names = _names(path.name, header)
-    content = text.encode()
+    content = texts.as_utf8(path.name, text)
     ragged: list[tuple[int, int]] = []
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
@@ -140,29 +143,27 @@ def _read_text(path: Path, source: Source) -> File:
         )
     except pa.ArrowInvalid as error:
         cure = "look for a quote that is not closed"
-        raise FaultsError(Fault(file=path.name, detail=f"it is no table: {error}; {cure}")) from None
+        raise FaultsError(Fault(file=path.name, detail=f"it is no table: {short(str(error))}; {cure}")) from None
     if ragged:
-        told = ragged[:MOST_TOLD]
-        raise FaultsError(
-            *(
-                Fault(
-                    file=path.name,
-                    row=texts.line_of(text, delimiter, number - 1),
-                    detail=f"{found} cells, and the header has {len(names)}: quote cells that hold {delimiter!r}",
-                )
-                for number, found in told
-            )
-        )
+        raise FaultsError(*(_ragged(path.name, lines, names, delimiter, *each) for each in ragged[:MOST_TOLD]))
     columns = {name: Cells("text", _text(table.column(i))) for i, name in enumerate(names)}
-    return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows, text, delimiter)
+    return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows, lines, delimiter)
+
+
+def _ragged(file: str, lines: texts.Lines, names: list[str], delimiter: str, number: int, found: int) -> Fault:
+    few, many = "give it all of them, or look for a quote that is not closed", f"quote cells that hold {delimiter!r}"
+    detail = f"{found} cells, and the header has {len(names)}: {many if found > len(names) else few}"
+    return Fault(file=file, row=lines.of(number - 1), detail=detail)
 
 
 def _read_parquet(path: Path, source: Source) -> File:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise FaultsError(Fault(file=path.name, detail=f"it is no Parquet file: {error}")) from None
-    names = _names(path.name, table.column_names)
+        names = _names(path.name, table.column_names)
+    except (FaultsError, MemoryError):
+        raise
+    except Exception as error:  # Arrow does not say what a damaged file makes it raise
+        raise FaultsError(Fault(file=path.name, detail=f"it is no Parquet file: {short(str(error))}")) from None
     columns = {
         name: _typed(path.name, name, table.column(i))
         for i, name in enumerate(names)
@@ -174,10 +175,11 @@ def _read_parquet(path: Path, source: Source) -> File:
 def _names(file: str, header: list[str]) -> list[str]:
     """The columns' names; one without a name is called as pandas calls it."""
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    faults = {name: "two columns have this name: rename one" for name, count in Counter(names).items() if count > 1}
+    faults |= {name: f"a name of {len(name)} characters: shorten it" for name in names if len(name) > LONGEST_NAME}
+    if faults:
         raise FaultsError(
-            *(Fault(file=file, row=1, column=name, detail="two columns have this name: rename one") for name in twice)
+            *(Fault(file=file, row=1, column=short(name), detail=detail) for name, detail in faults.items())
         )
     return names
 
@@ -207,8 +209,8 @@ def _typed(file: str, name: str, column: pa.ChunkedArray) -> Cells:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         # a zone is only shown; the value is in UTC
         return Cells("date", pd.Series(cells.days(pd.Series(column.cast(pa.timestamp("us"), safe=False).to_numpy()))))
-    detail = f"cells of type {kind} are not read: store numbers, text, booleans or dates, or leave the column out"
-    raise FaultsError(Fault(file=file, column=name, detail=detail))
+    cure = f"store numbers, text, booleans or dates, or say columns: {{{short(name)}: ignore}}"
+    raise FaultsError(Fault(file=file, column=name, detail=f"cells of type {short(str(kind))} are not read: {cure}"))
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:

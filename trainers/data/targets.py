@@ -9,7 +9,7 @@ import pandas as pd
 
 from trainers.contract import Task
 from trainers.data import cells, columns
-from trainers.data.faults import FaultsError
+from trainers.data.faults import FaultsError, short, some
 from trainers.data.tables import Cells, Table
 
 FEW_CLASSES = 20  # an integer target with more different values is a quantity
@@ -46,8 +46,8 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
         FaultsError: for rows without a target, and for targets from which nothing can be learned.
     """
     if name not in table.columns:
-        there = ", ".join(table.columns)
-        raise FaultsError(table.fault(f"there is no column {name!r} to be the target: there are {there}", column=name))
+        detail = f"there is no column {short(name)!r} to be the target: there are {some(table.columns)}"
+        raise FaultsError(table.fault(detail, column=name))
     given = table.columns[name]
     texts = _texts(given)
     _refuse_missing(table, name, texts)
@@ -99,13 +99,13 @@ def _quantities(table: Table, name: str, texts: pd.Series, numbers: np.ndarray |
     if numbers is None:
         _, reads = cells.number_format(texts, decimal_comma=columns.decimal_comma(table))
         cure = "is no number, as regression needs: mend it, or say task: classification"
-        raise FaultsError(*table.row_faults(~reads, name, (f"{text!r} {cure}" for text in texts[~reads])))
+        raise FaultsError(*table.row_faults(~reads, name, (f"{short(text)!r} {cure}" for text in texts[~reads])))
     too_large = np.abs(numbers) > cells.LARGEST
     if too_large.any():
         cure = f"is infinite or beyond {cells.LARGEST:g}: give a smaller number, or leave the row out"
-        raise FaultsError(*table.row_faults(too_large, name, (f"{text} {cure}" for text in texts[too_large])))
+        raise FaultsError(*table.row_faults(too_large, name, (f"{short(text)} {cure}" for text in texts[too_large])))
     if (numbers == numbers[0]).all():
-        detail = f"every target is {texts.iloc[0]}: there is nothing to learn, choose another target"
+        detail = f"every target is {short(texts.iloc[0])}: there is nothing to learn, choose another target"
         raise FaultsError(table.fault(detail, column=name))
     return numbers
 
@@ -114,11 +114,16 @@ def _class_names(table: Table, name: str, labels: pd.Series, numbers: np.ndarray
     """The classes in order: numbers by value, no before yes, other words by the alphabet."""
     different = labels.drop_duplicates()
     if len(different) == 1:
-        detail = f"every row is of the class {different.iloc[0]}: there is nothing to learn, choose another target"
+        only = short(different.iloc[0])
+        detail = f"every row is of the class {only}: there is nothing to learn, choose another target"
         raise FaultsError(table.fault(detail, column=name))
     if len(different) > MOST_CLASSES or len(different) > max(2, len(labels) / 2):
         detail = f"{len(different)} classes in {len(labels)} rows are too many: choose another target, or say "
         raise FaultsError(table.fault(detail + "task: regression where they are quantities", column=name))
+    longest = int(different.str.len().max())
+    if longest > columns.LONGEST_CATEGORY:
+        detail = f"a class has a name of {longest} characters: shorten the names to {columns.LONGEST_CATEGORY}"
+        raise FaultsError(table.fault(detail, column=name))
     if numbers is not None:
         return tuple(different.iloc[np.argsort(numbers[different.index], kind="stable")])
     words = cells.boolean_format(labels)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 
 from trainers.data.faults import Fault, FaultsError
 
 DELIMITERS = ",;\t|"
 SNIFFED_RECORDS = 50
+TOLD_BY_BYTES = 2**18
 BINARY = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "a gzip file", b"PAR1": "a Parquet file"}
 UTF8_MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -38,13 +42,36 @@ def decode(file: str, content: bytes, encoding: str | None) -> str:
         detail = f"there is no encoding {encoding!r}: say utf-8, latin-1, cp1252, gbk or another that Python knows"
         raise FaultsError(Fault(file=file, detail=detail)) from None
     except UnicodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else None
-        cure = f"say encoding: {likely_encoding(content)}, or save it as UTF-8"
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        row = content.count(b"\n", 0, start) + 1
+        cure = "save it as UTF-8"
+        if not content.startswith(WIDE_MARKS):
+            cure = f"say encoding: {likely_encoding(_lines_from(content, start))}, or {cure}"
         raise FaultsError(Fault(file=file, row=row, detail=f"it is not {tried} here: {cure}")) from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
         raise FaultsError(Fault(file=file, row=row, detail="there is a NUL character: save it as a text file in UTF-8"))
     return text.removeprefix("\ufeff")
+
+
+def _lines_from(content: bytes, start: int) -> bytes:
+    """Some whole lines from a place on: enough to tell an encoding by."""
+    begins = content.rfind(b"\n", 0, start) + 1
+    ends = content.find(b"\n", begins + TOLD_BY_BYTES)
+    return content[begins : None if ends < 0 else ends]
+
+
+def as_utf8(file: str, text: str) -> bytes:
+    """The bytes of a text in UTF-8 with a line end, which is what Arrow reads.
+
+    Raises:
+        FaultsError: for half a character, which encodings with escapes may give.
+    """
+    try:
+        return (text if text.endswith(("\n", "\r")) else f"{text}\n").encode()
+    except UnicodeEncodeError as error:
+        row = text.count("\n", 0, error.start) + 1
+        raise FaultsError(Fault(file=file, row=row, detail="half a character: save it as UTF-8")) from None
 
 
 def likely_encoding(content: bytes) -> str:
@@ -87,24 +114,46 @@ def sniff_delimiter(text: str) -> str:
     return max(DELIMITERS, key=judged)
 
 
-def header(text: str, delimiter: str) -> list[str]:
-    """The cells of the first record that is no blank line; empty where there is none."""
-    return next((record for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if record), [])
+def header(file: str, text: str, delimiter: str) -> list[str]:
+    """The cells of the first record that is no blank line; empty where there is none.
+
+    Raises:
+        FaultsError: for a cell without end.
+    """
+    try:
+        return next((record for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if record), [])
+    except csv.Error:
+        detail = "the header has a cell without end: look for a quote that is not closed"
+        raise FaultsError(Fault(file=file, row=1, detail=detail)) from None
 
 
-def line_of(text: str, delimiter: str, record: int) -> int:
-    """The line at which a record begins: cells may hold line breaks, and blank lines are no records.
+class Lines:
+    """At which line each record of a text begins: cells may hold line breaks, and blank lines are no records.
+
+    The text is read once, and no further than to the last record that was asked for.
 
     Args:
         text: of the file.
         delimiter: between cells.
-        record: from 0, which is the header.
     """
+
+    def __init__(self, text: str, delimiter: str) -> None:
+        self._begins = array("q")
+        self._records = _begins(text, delimiter)
+
+    def of(self, record: int) -> int:
+        """The line of a record, counted from 0, which is the header; the last one's where there are not so many."""
+        self._begins.extend(islice(self._records, max(0, record + 1 - len(self._begins))))
+        return self._begins[min(record, len(self._begins) - 1)]
+
+
+def _begins(text: str, delimiter: str) -> Iterator[int]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    begins, found = 1, -1
-    for cells in reader:
-        found += bool(cells)
-        if cells and found == record:
-            return begins
-        begins = reader.line_num + 1
-    return begins
+    begins = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield begins
+            begins = reader.line_num + 1
+    except csv.Error:  # a cell without end
+        yield begins

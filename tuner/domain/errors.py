@@ -58,6 +58,11 @@ class NotFoundError(TunerError):
     title = "There is no such thing"
 
 
+class GoneError(TunerError):
+    type = "gone"
+    title = "Its files are gone from the server"
+
+
 class NameTakenError(TunerError):
     type = "name-taken"
     title = "A study with this name exists"

@@ -1,4 +1,7 @@
-"""Rows of `datasets`: uploaded data sets, a row a version. A row never changes; a study that names it keeps it."""
+"""Rows of `datasets`: uploaded data sets, a row a version. A row never changes; a study that names it keeps it.
+
+Owns the numbers of versions, which are given once, whatever is deleted.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import InUseError, NotFoundError
-from tuner.store.tables import datasets, studies
+from tuner.store.tables import dataset_names, datasets, studies
 
 DatasetRow = Row[Any]
 
@@ -21,11 +25,14 @@ def lock_name(connection: Connection, name: str) -> None:
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> DatasetRow:
-    """Inserts the next version of a name, which is locked."""
-    last = select(func.coalesce(func.max(datasets.c.version), 0)).where(datasets.c.name == values["name"])
-    return connection.execute(
-        insert(datasets).values(**values, version=last.scalar_subquery() + 1).returning(*datasets.c)
-    ).one()
+    """Inserts the next version of a name, one more than any that it has had."""
+    counted = upsert(dataset_names).values(name=values["name"], last_version=1)
+    version = connection.execute(
+        counted.on_conflict_do_update(
+            index_elements=[dataset_names.c.name], set_={"last_version": dataset_names.c.last_version + 1}
+        ).returning(dataset_names.c.last_version)
+    ).scalar_one()
+    return connection.execute(insert(datasets).values(**values, version=version).returning(*datasets.c)).one()
 
 
 def with_files(connection: Connection, name: str, files_digest: str) -> DatasetRow | None:

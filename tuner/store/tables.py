@@ -78,6 +78,13 @@ datasets = Table(
     CheckConstraint("version >= 1", "version"),
 )
 
+dataset_names = Table(
+    "dataset_names",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last_version", Integer, nullable=False),  # also of deleted ones: name@version never means other files
+)
+
 studies = Table(
     "studies",
     metadata,

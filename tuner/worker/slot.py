@@ -19,6 +19,7 @@ import structlog
 
 from tuner import disk
 from tuner.client import Client, ClientError
+from tuner.dataset_folder import BrokenFolderError
 from tuner.tracebacks import told
 from tuner.wire import ClaimedAttempt, FailBody
 from tuner.worker import results
@@ -124,6 +125,10 @@ class Slot:
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child, CANCEL_TIMEOUT_S)
+        except (ClientError, BrokenFolderError) as error:  # they tell people what to do
+            log.exception("attempt is refused", study=attempt.study, trial=attempt.trial)
+            self._stop_training(child)
+            results.tell_failure(self._client, attempt, str(error))
         except Exception as error:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
             self._stop_training(child)

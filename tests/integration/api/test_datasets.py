@@ -12,36 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
 from api.app import rest_app
 from api.gate import Gate
 from tests.serving import serving
+from tests.uploading import folders, post, table
 from tuner import dataset_folder, keys
 from tuner.client import Client, ClientError
 from tuner.settings import Settings
 
 ADMIN, WORKER = "admin-key-for-this-test-only", "worker-key-for-this-test-only"
-
-
-def table(rows: int = 60, seed: int = 0) -> str:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, 2))
-    y = np.where(x[:, 0] + 0.1 * rng.normal(size=rows) > 0, "yes", "no")
-    lines = [f"{a:.5f},{b:.5f},{label}" for (a, b), label in zip(x, y, strict=True)]
-    return "\n".join(["a,b,y", *lines]) + "\n"
-
-
-def post(
-    http: httpx.Client, name: str, content: str | bytes, *, part: str = "data", file: str = "d.csv", **fields: Any
-) -> httpx.Response:
-    return http.post("/datasets", params={"name": name}, files={part: (file, content)}, data=fields)
-
-
-def folders(root: Path) -> list[Path]:
-    return sorted((root / "artifacts" / "datasets").glob("*"))
 
 
 def test_an_uploaded_table_is_shown_listed_and_used(http: httpx.Client, tmp_path: Path) -> None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from sqlalchemy import Engine
 
-from api.app import rest_app
 from api.gate import Gate
 from tests.serving import serving
-from tuner import dataset_folder, keys
+from tuner import dataset_folder
 from tuner.client import Client, ClientError
-from tuner.settings import Settings
 from tuner.wire import ClaimedAttempt
 from tuner.worker import data_cache
 from tuner.worker.data_cache import DataCache
-
-ADMIN, WORKER = "admin-key-for-this-test-only", "worker-key-for-this-test-only"
 
 
 class Counted:
@@ -44,36 +38,22 @@ class Counted:
 
 
 @pytest.fixture
-def app(engine: Engine, tmp_path: Path) -> Counted:
-    ring = keys.ring(admin_key=ADMIN, worker_key=WORKER)
-    return Counted(Gate(rest_app(Settings(data=tmp_path), engine), ring=ring, port=1, max_body_bytes=1_000))
+def app(gate: Gate) -> Counted:
+    return Counted(gate)
 
 
 @pytest.fixture
-def url(app: Counted) -> Iterator[str]:
-    with serving(app) as url:
-        yield url
-
-
-@pytest.fixture
-def worker(url: str) -> Iterator[Client]:
-    with Client(url, WORKER) as client:
-        yield client
-
-
-@pytest.fixture
-def attempts(url: str, tmp_path: Path) -> list[ClaimedAttempt]:
+def attempts(admin: Client, tmp_path: Path) -> list[ClaimedAttempt]:
     """Attempts of studies on three data sets."""
     store = tmp_path / "artifacts" / "datasets"
     made: list[ClaimedAttempt] = []
-    with Client(url, ADMIN) as client:
-        for i in range(3):
-            before = set(store.glob("*"))
-            file = tmp_path / f"d{i}.csv"
-            file.write_text("a,y\n" + "".join(f"{j + i / 10},{j % 2}\n" for j in range(20)))
-            client.upload_dataset(f"d {i}", data=file, target="y")
-            (folder,) = set(store.glob("*")) - before
-            made.append(attempt(f"d {i}@1", dataset_folder.files_digest(folder)))
+    for i in range(3):
+        before = set(store.glob("*"))
+        file = tmp_path / f"d{i}.csv"
+        file.write_text("a,y\n" + "".join(f"{j + i / 10},{j % 2}\n" for j in range(20)))
+        admin.upload_dataset(f"d {i}", data=file, target="y")
+        (folder,) = set(store.glob("*")) - before
+        made.append(attempt(f"d {i}@1", dataset_folder.files_digest(folder)))
     return made
 
 
@@ -132,11 +112,11 @@ def test_a_control_plane_that_is_away_is_waited_for(
 
 
 def test_whoever_gives_up_ends_the_waiting(
-    tmp_path: Path, attempts: list[ClaimedAttempt], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: Client, attempts: list[ClaimedAttempt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_cache, "RETRY_S", 0.01)
     before = threading.active_count()
-    with Client("http://127.0.0.1:9", WORKER) as nobody:
+    with Client("http://127.0.0.1:9", worker.key) as nobody:
         waiting = DataCache(nobody, tmp_path / "cache").fetch(attempts[0])
         assert threading.active_count() > before
         assert waiting.cancel()
@@ -176,11 +156,13 @@ def test_the_least_recently_used_leaves_but_none_that_a_trial_uses(
     assert app.fetched == 4
 
 
-def test_a_download_that_breaks_off_is_no_data_set(url: str, attempts: list[ClaimedAttempt], tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_is_no_data_set(
+    worker: Client, attempts: list[ClaimedAttempt], tmp_path: Path
+) -> None:
     """As a server that is killed in the middle looks from here: fewer bytes than it has promised."""
-    whole = httpx.get(
-        f"{url}/api/v1/datasets/d%200/versions/1/files", headers={"Authorization": f"Bearer {WORKER}"}, trust_env=False
-    ).content
+    tar = io.BytesIO()
+    worker.download_dataset("d 0", 1, tar)
+    whole = tar.getvalue()
 
     async def half(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -192,7 +174,7 @@ def test_a_download_that_breaks_off_is_no_data_set(url: str, attempts: list[Clai
         await send({"type": "http.response.body", "body": whole[: len(whole) // 2], "more_body": True})
         raise ConnectionAbortedError
 
-    with serving(half) as broken, Client(broken, WORKER) as client, pytest.raises(ClientError) as error:
+    with serving(half) as broken, Client(broken, worker.key) as client, pytest.raises(ClientError) as error:
         DataCache(client, tmp_path / "cache")._fetch(attempts[0])
     assert error.value.status == 0
     assert list((tmp_path / "cache").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,21 +12,15 @@ import anyio.to_thread
 import pytest
 from sqlalchemy import Engine
 
-from api.app import rest_app
 from api.gate import Gate
 from tests.acceptance.waiting import until
-from tests.serving import serving
 from trainers import catalog
-from tuner import keys
 from tuner.client import Client
 from tuner.maintenance import reap
-from tuner.settings import Settings
 from tuner.wire import AttemptOut
 from tuner.worker import devices
 from tuner.worker.data_cache import DataCache
 from tuner.worker.slot import Slot
-
-ADMIN, WORKER = "admin-key-for-this-test-only", "worker-key-for-this-test-only"
 
 
 class Slow:
@@ -48,23 +43,10 @@ class Slow:
 
 
 @pytest.fixture
-def app(engine: Engine, tmp_path: Path) -> Iterator[Slow]:
-    ring = keys.ring(admin_key=ADMIN, worker_key=WORKER)
-    slow = Slow(Gate(rest_app(Settings(data=tmp_path), engine), ring=ring, port=1, max_body_bytes=2**20))
+def app(gate: Gate) -> Iterator[Slow]:
+    slow = Slow(gate)
     yield slow
     slow.go_on.set()
-
-
-@pytest.fixture
-def url(app: Slow) -> Iterator[str]:
-    with serving(app) as address:
-        yield address
-
-
-@pytest.fixture
-def admin(url: str) -> Iterator[Client]:
-    with Client(url, ADMIN) as client:
-        yield client
 
 
 @pytest.fixture
@@ -89,21 +71,20 @@ def study_id(admin: Client, tmp_path: Path, limits: dict[str, float]) -> int:
 
 
 @pytest.fixture
-def slot(url: str, tmp_path: Path) -> Iterator[Callable[[], Slot]]:
+def slot(worker: Client, tmp_path: Path) -> Iterator[Callable[[], Slot]]:
     made: list[Slot] = []
     trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
-    with Client(url, WORKER) as client:
 
-        def start() -> Slot:
-            cache = DataCache(client, tmp_path / "cache")
-            made.append(Slot(client, "worker", devices.find(1)[0], trainers, tmp_path, cache))
-            made[0].thread.start()
-            return made[0]
+    def start() -> Slot:
+        cache = DataCache(worker, tmp_path / "cache")
+        made.append(Slot(worker, "worker", devices.find(1)[0], trainers, tmp_path, cache))
+        made[0].thread.start()
+        return made[0]
 
-        yield start
-        for each in made:
-            each.drain()
-            each.thread.join(60)
+    yield start
+    for each in made:
+        each.drain()
+        each.thread.join(60)
 
 
 def test_the_lease_is_kept_while_the_data_set_comes(
@@ -157,6 +138,37 @@ def test_a_machine_that_cannot_keep_a_data_set_gives_the_trial_back(
 
     assert admin.trial(study_id, 0).state == "waiting"
     assert {each.state for each in _attempts(admin, study_id)} == {"released"}
+
+
+def test_a_data_set_whose_files_are_gone_fails_the_trial_and_says_so(
+    app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot], tmp_path: Path
+) -> None:
+    app.go_on.set()
+    (folder,) = (tmp_path / "artifacts" / "datasets").iterdir()
+    shutil.rmtree(folder)
+
+    slot()
+    until(lambda: admin.study(study_id).state in {"completed", "failed"}, "the study ends")
+
+    trial = admin.trial(study_id, 0)
+    assert trial.state == "failed"
+    assert trial.error is not None
+    assert trial.error.startswith("the files of d@1 are not on the server's disk any more: ")
+    assert "upload the same files once more" in trial.error
+    assert "Traceback" not in trial.error
+
+
+def test_a_data_set_whose_files_were_changed_fails_the_trial_and_says_so(
+    app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot], tmp_path: Path
+) -> None:
+    app.go_on.set()
+    (file,) = (tmp_path / "artifacts" / "datasets").glob("*/data.csv")
+    file.write_text(file.read_text().replace("1", "2"))
+
+    slot()
+    until(lambda: admin.study(study_id).state in {"completed", "failed"}, "the study ends")
+
+    assert (admin.trial(study_id, 0).error or "").startswith("the files of the data set are not those that were")
 
 
 def _attempts(admin: Client, study_id: int) -> list[AttemptOut]:

@@ -30,7 +30,7 @@ def refused(tmp_path: Path, content: Any, name: str = "data.csv", **source: Any)
         ("", None, None, "the file is empty: give a header and rows"),
         ("\n \n", None, None, "the file is empty: give a header and rows"),
         ("a,y\n", None, None, "there is a header and no row: give rows"),
-        ("a,b,y\n1,2,3\n1,2\n", 3, None, "2 cells, and the header has 3: quote cells that hold ','"),
+        ("a,b,y\n1,2,3\n1,2\n", 3, None, "2 cells, and the header has 3: give it all of them, or look for a quote"),
         ('a,b,y\n1,"2\n3",3\n\n1,2,3,4\n', 5, None, "4 cells, and the header has 3: quote cells that hold ','"),
         ("a,a,y\n1,2,3\n", 1, "a", "two columns have this name: rename one"),
         ("a,b\n1,2\n", None, "y", "there is no column 'y' to be the target: there are a, b"),
