@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -86,7 +87,10 @@ def _listen(inbox: queue.SimpleQueue[Run], decision: Decision) -> None:
         else:
             decision.clear()  # here, where messages are read in order: what comes after is meant for this run
             inbox.put(message)
-    os._exit(0)  # the agent is gone: nobody wants the rest
+    # the agent is gone: nobody wants the rest, nor what trainers have started
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def _send(pipe: IO[str], message: Ready | Reported | Outcome) -> None:

@@ -6,7 +6,9 @@ Owns the pipes. Two threads read them, so the child never waits for whoever is s
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -65,6 +67,7 @@ class Child:
         """How it ended; one that has only stopped talking is killed."""
         try:
             code = self._process.wait(STOP_TIMEOUT_S)
+            self._kill_group()  # what its trainers have started, which may hold the log open
             self._threads[1].join(STOP_TIMEOUT_S)  # its last words are in the log then
         except subprocess.TimeoutExpired:
             self.kill()
@@ -74,12 +77,16 @@ class Child:
         )
 
     def kill(self) -> None:
-        """Ends it now and reaps it."""
-        self._process.kill()
+        """Ends it now, with what its trainers have started, and reaps it."""
+        self._kill_group()
         self._process.wait()
         self._close_stdin()
         for thread in self._threads:
             thread.join(STOP_TIMEOUT_S)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _close_stdin(self) -> None:
         assert self._process.stdin is not None

@@ -44,9 +44,10 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
     last: dict[str, float] = {}
 
     def tell_and_keep(fold: int, step: int, metrics: Mapping[str, float]) -> None:
+        numbers = _checked(step, metrics)
         last.clear()
-        last.update(metrics)
-        tell(fold, step, metrics)
+        last.update(numbers)
+        tell(fold, step, numbers)
 
     try:
         return _train(run, device, tell_and_keep)
@@ -60,13 +61,26 @@ def run_trial(run: Run, device: str, tell: Tell) -> Outcome:
         return Failed(reason="non-finite", error=str(error), step=error.step, metric=error.metric)
     except (torch.OutOfMemoryError, MemoryError):
         return Failed(reason="out-of-memory", error=traceback.format_exc(), broken=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a trainer may be a script at heart
         text = traceback.format_exc()
         if NO_MEMORY_MARK in str(error):
             return Failed(reason="out-of-memory", error=text, broken=True)
         if any(mark in str(error) for mark in FATAL_MARKS):
             return Failed(reason="device-fatal", error=text, broken=True)
         return Failed(reason="trainer-error", error=text)
+
+
+def _checked(step: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Plain floats, also of numpy's and torch's numbers.
+
+    Raises:
+        NonFiniteError: nobody can compare one of them, and the trainer did not look.
+    """
+    numbers = {name: float(value) for name, value in metrics.items()}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(step, name)
+    return numbers
 
 
 def _train(run: Run, device: str, tell: Tell) -> Done:
@@ -87,6 +101,7 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
         part_rows=dataset.part_rows,
     )
     results: list[TrainResult] = []
+    numbers: list[dict[str, float]] = []
     for fold, (train_rows, validation_rows) in enumerate(parts.folds):
         report = _reporter(fold, tell)
         try:
@@ -100,13 +115,13 @@ def _train(run: Run, device: str, tell: Tell) -> Done:
                 objective=objective,
             )
             results.append(result)
+            numbers.append(_checked(result.best_step, {**result.facts, **result.metrics}))
             if len(parts.folds) > 1:
                 report(0, result.metrics)
         except TrialPruned as pruned:
             pruned.curves = results[0].curves if results else pruned.curves  # as for complete trials: the first round's
             raise
-    metrics = _mean([{**result.facts, **result.metrics} for result in results])
-    return _export(results, dataset, Path(run.folder), metrics)
+    return _export(results, dataset, Path(run.folder), _mean(numbers))
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
