@@ -147,7 +147,7 @@ def test_a_request_means_one_call(http: httpx.Client) -> None:
     refused = http.post("/optuna/create_new_trial", json=body("r", study_id=study_id))
 
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:tuner:problem:idempotency-mismatch")
-    other = {**body("r", study_id=study_id), "holder": "another script"}
+    other = {**body("r", study_id=study_id), "holder": "another"}
     assert http.post("/optuna/create_new_trial", json=other).is_success
 
 
@@ -162,7 +162,7 @@ def test_a_refused_request_is_tried_anew(http: httpx.Client) -> None:
 
 def test_an_attempt_that_ended_otherwise_is_stale(client: Client, engine: Engine) -> None:
     study = client.submit(external(limits={"max_attempts": 3}))
-    trial = next(study.trials())
+    trial = next(loop := study.trials())
     trial.fail("it broke", reason="child-died")
 
     for call in (
@@ -172,4 +172,5 @@ def test_an_attempt_that_ended_otherwise_is_stale(client: Client, engine: Engine
         with pytest.raises(ClientError) as refused:
             call()
         assert refused.value.type == "stale-attempt"
+    loop.close()  # type: ignore[attr-defined]
     audit(engine)
