@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+
+PASSED_ON = ("Authorization", "Content-Type", "Idempotency-Key")
 
 
 class Proxy(ThreadingHTTPServer):
@@ -16,8 +19,9 @@ class Proxy(ThreadingHTTPServer):
 
     Attributes:
         url: where it listens.
-        loses: whether the first answer to each POST is lost, told apart by path and body.
+        loses: whether the first answer to each writing POST is lost, told apart by path and body.
         lost: the paths of requests whose answers were.
+        passed: how many requests came, by the last part of their paths.
     """
 
     daemon_threads = True
@@ -27,6 +31,7 @@ class Proxy(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.loses = loses
         self.lost: list[str] = []
+        self.passed: Counter[str] = Counter()
         self._known: set[tuple[str, bytes]] = set()
         self._upstream = httpx.Client(base_url=upstream, trust_env=False, timeout=60)
 
@@ -41,8 +46,10 @@ class Proxy(ThreadingHTTPServer):
 
     def passes(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response | None:
         """The answer; None if it gets lost."""
+        self.passed[path.rpartition("/")[2]] += 1
         answer = self._upstream.request(method, path, headers=headers, content=body)
-        if not self.loses or method != "POST" or (path, body) in self._known:
+        reads = method != "POST" or "/get_" in path
+        if not self.loses or reads or (path, body) in self._known:
             return answer
         self._known.add((path, body))
         self.lost.append(path)
@@ -55,7 +62,7 @@ class _Passing(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+        headers = {name: self.headers[name] for name in PASSED_ON if name in self.headers}
         answer = self.server.passes(self.command, self.path, headers, body)
         if answer is None:
             self.close_connection = True

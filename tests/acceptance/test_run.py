@@ -139,6 +139,90 @@ def test_plain_mlflow_calls_go_to_the_trials_own_run_and_give_the_result(
     audit_mlflow(service_engine, service.settings.base_url, service.admin_key)
 
 
+NESTED_MLFLOW = """
+import mlflow
+with mlflow.start_run():
+    for fold in range(2):
+        with mlflow.start_run(nested=True, run_name=f"fold {fold}"):
+            mlflow.log_metric("y", 100.0 + fold)
+    mlflow.log_metric("y", 3.5)
+with mlflow.start_run(run_name="afterwards"):
+    mlflow.log_metric("y", -1.0)
+"""
+
+
+def test_runs_that_a_script_opens_itself_stand_in_the_studys_experiment(client: Client, run: Any) -> None:
+    study = client.submit(external(budget={"trials": 1}))
+
+    ran = run(study.id, NESTED_MLFLOW, "--slots", "1")
+
+    assert ran.returncode == 0, ran.stderr
+    ended(client, study.id)
+    trial = client.trial(study.id, 0)
+    assert (trial.state, trial.values) == ("complete", [3.5]), trial.error
+    experiment_id = client.mlflow_run(trial.run_id or "")["info"]["experiment_id"]
+    query = {"experiment_ids": [experiment_id], "filter": "attributes.run_name != ''"}
+    found = client._http.post("/mlflow/api/2.0/mlflow/runs/search", json=query).raise_for_status().json()["runs"]
+    runs = {each["info"]["run_name"]: each for each in found}
+    assert {"fold 0", "fold 1", "afterwards"} <= set(runs)
+    tags = {each["key"]: each["value"] for each in runs["fold 1"]["data"]["tags"]}
+    assert tags["mlflow.parentRunId"] == trial.run_id
+
+
+ODD = {
+    "prints what is no text": ("import os; os.write(1, bytes(range(256)) * 100); raise SystemExit(3)", "exit code 3"),
+    "reports NaN": ("import tuner; tuner.report(7, y=float('nan'))", "step 7, y"),
+    "reports a step below 0": ("import tuner; tuner.report(-1, y=1.0)", "step"),
+    "reports no number": ("import tuner; tuner.report(1, y='many')", "could not convert"),
+    "closes everything": ("import os; os.closerange(0, 99); os._exit(0)", "not a word of y"),
+    "removes its files": (
+        "import os, shutil; shutil.rmtree(os.path.dirname(os.environ['TUNER_REPORTS_FILE'])); raise SystemExit(4)",
+        "exit code 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_script_fails_its_trial_and_the_run_goes_on(client: Client, run: Any, odd: str) -> None:
+    script, error = ODD[odd]
+    study = client.submit(external(budget={"trials": 2, "max_failures": None}))
+    whole = f"import os, tuner\nif os.environ['TUNER_TRIAL'] == '0':\n    {script}\nelse:\n    tuner.report(1, y=1.0)"
+
+    ran = run(study.id, whole, "--slots", "1")
+
+    assert ran.returncode == 0, ran.stderr
+    assert [trial.state for trial in client.trials(study.id)] == ["failed", "complete"]
+    assert error in (client.trial(study.id, 0).error or "")
+
+
+def test_a_step_that_is_reported_twice_counts_once_in_the_curve_and_last_in_the_result(
+    client: Client, run: Any
+) -> None:
+    study = client.submit(external(budget={"trials": 1}))
+
+    assert run(study.id, "import tuner; tuner.report(1, y=1.0); tuner.report(1, y=2.0)").returncode == 0
+
+    trial = client.trial(study.id, 0)
+    assert (trial.state, trial.values) == ("complete", [2.0])
+    assert [point.metrics["y"] for point in client.reports(study.id, 0).items] == [1.0]
+
+
+def test_a_script_may_report_faster_than_reports_could_be_sent(
+    service: up.Service, client: Client, environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = client.submit(external(budget={"trials": 1}, pruner={"name": "none"}))
+    script = "import tuner\nfor step in range(1, 5001): tuner.report(step, y=1 / step)"
+    command = [*command_line(study.id, ("--slots", "1")), *written(tmp_path, script)]
+
+    with proxied(service.settings.base_url, loses=False) as proxy:
+        subprocess.run(command, env=environment | {"TUNER_URL": proxy.url}, check=True, timeout=200)
+        assert proxy.passed["reports"] < 500
+
+    trial = client.trial(study.id, 0)
+    assert (trial.state, trial.values) == ("complete", [1 / 5000])
+    assert [point.step for point in client.reports(study.id, 0).items] == list(range(1, 5001))
+
+
 @pytest.mark.parametrize(
     ("script", "reason", "error"),
     [
@@ -256,7 +340,8 @@ def test_a_run_ends_while_the_control_plane_is_away(
     with away(how, service) as (url, go_away):
         running = subprocess.Popen(command, env=environment | {"TUNER_URL": url}, stdout=subprocess.PIPE, text=True)
         try:
-            until(lambda: bool(client.reports(study.id, 1).items), "both trials run")
+            until(lambda: len(list(client.trials(study.id))) == 2, "both trials are claimed")
+            until(lambda: all(client.reports(study.id, number).items for number in range(2)), "both scripts report")
             below = psutil.Process(running.pid).children(recursive=True)
             go_away()
             time.sleep(1.0)  # the scripts report on: now both slots wait for an answer
@@ -264,7 +349,7 @@ def test_a_run_ends_while_the_control_plane_is_away(
             printed = running.communicate(timeout=60)[0]
         finally:
             running.kill()
-            running.wait()
+            running.communicate()
         assert running.returncode == 130
         assert gone(below)
         assert len([line for line in printed.splitlines() if "expire by themselves" in line]) == 1

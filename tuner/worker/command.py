@@ -50,6 +50,7 @@ class Command:
         folder.mkdir()
         self._folder = folder
         self._log = self._folder / "log.txt"
+        self._packed = folder.with_suffix(".tar")  # beside what is the script's
         reports, written = self._folder / "reports.jsonl", self._folder / "params.json"
         reports.touch()
         written.write_text(json.dumps(dict(params)))
@@ -74,8 +75,8 @@ class Command:
         return self._process.pid
 
     def read_log(self) -> None:
-        """Takes what it has printed since the last call into `log`."""
-        while printed := self._printed.read(2**20):
+        """Takes what it has printed since the last call into `log`, as far as there is room: it may print for ever."""
+        while not self.log.is_full and (printed := self._printed.read(2**20)):
             self.log.add(printed)
 
     def reports(self) -> Iterator[tuple[int, dict[str, float]]]:
@@ -123,27 +124,24 @@ class Command:
         log = self.log.whole()
         member = tarfile.TarInfo(self._log.name)
         member.size = len(log)
-        packed = self._folder / "log.tar"
-        with tarfile.open(packed, "w") as archive:
+        with tarfile.open(self._packed, "w") as archive:
             archive.addfile(member, io.BytesIO(log))
-        return packed
+        return self._packed
 
     def tail(self) -> str:
-        return _end_of(self._log, TAIL_BYTES).decode(errors="replace").replace("\0", "")
+        """The end of what it printed; the script may have removed the file."""
+        log = self._printed.fileno()
+        last = os.pread(log, TAIL_BYTES, max(0, os.fstat(log).st_size - TAIL_BYTES))
+        return last.decode(errors="replace").replace("\0", "")
 
     def forget(self) -> None:
         """Removes its folder."""
         self._reports.close()
         self._printed.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._packed.unlink(missing_ok=True)
 
 
 def _text(value: Any) -> str:
     """Text as it is; numbers, true, false and null as in JSON."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _end_of(file: Path, size_bytes: int) -> bytes:
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - size_bytes))
-        return opened.read()

@@ -6,6 +6,7 @@ Owns a trial's way from the claim to the script's exit. Leases are kept by `tune
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import shutil
@@ -30,6 +31,7 @@ from tuner.worker.meter import Meter
 from tuner.worker.outbox import Outbox
 
 POLL_S = 0.1
+REPORTS_AT_ONCE = 100  # even those with very many metrics fit into one request
 GIVE_BACK_S = CLAIM_WAIT_S + 1.0  # what was being claimed is given back, too
 MLFLOW_WAIT_S = 15.0  # for a trial's run; a script starts without it if MLflow is further behind
 
@@ -98,6 +100,14 @@ def _have_ended(threads: Sequence[threading.Thread], timeout_s: float) -> bool:
 
 
 @dataclass(frozen=True)
+class _Run:
+    """A trial's run in MLflow, and the study's experiment there."""
+
+    id: str
+    experiment_id: str
+
+
+@dataclass(frozen=True)
 class _Failure:
     """Why a trial has no result."""
 
@@ -145,9 +155,9 @@ class _Slot:
 
     def _serve_one(self, trial: Trial) -> None:
         with trial:
-            run_id = self._mlflow_run(trial)
+            run = self._mlflow_run(trial)
             folder, params = self._scratch / str(trial.attempt_id), {**trial.fixed, **trial.params}
-            command = self.command = Command(folder, self._words, params, self._environment(trial, run_id))
+            command = self.command = Command(folder, self._words, params, self._environment(trial, run))
             try:
                 try:
                     ending = self._follow(trial, command)
@@ -155,7 +165,7 @@ class _Slot:
                     command.stop()
                     self._upload(trial, command)
                 self._hand_in(
-                    trial, ending if isinstance(ending, _Failure) else self._result(trial, ending, run_id), command
+                    trial, ending if isinstance(ending, _Failure) else self._result(trial, ending, run), command
                 )
             finally:
                 self.command = None
@@ -164,20 +174,20 @@ class _Slot:
 
     # ---- before ------------------------------------------------------------------------------------------------------
 
-    def _mlflow_run(self, trial: Trial) -> str | None:
+    def _mlflow_run(self, trial: Trial) -> _Run | None:
         """The trial's run, once its parameters are there: the script may then log to it."""
         deadline_s = time.monotonic() + MLFLOW_WAIT_S
         while time.monotonic() < deadline_s:
             self._check(trial)
             with contextlib.suppress(ClientError):  # an MLflow that is away keeps no trial waiting for good
                 run_id = self._client.trial(trial.study_id, trial.number).run_id
-                if run_id is not None and self._client.mlflow_run(run_id)["data"].get("params"):
-                    return run_id
+                if run_id is not None and (found := self._client.mlflow_run(run_id))["data"].get("params"):
+                    return _Run(run_id, found["info"]["experiment_id"])
             self._stop.wait(POLL_S)
         self._say(f"trial {trial.number}: MLflow is behind, so the script starts without a run of its own")
         return None
 
-    def _environment(self, trial: Trial, run_id: str | None) -> dict[str, str]:
+    def _environment(self, trial: Trial, run: _Run | None) -> dict[str, str]:
         return {
             **self._device.environment,
             "TUNER_STUDY": self._study.name,
@@ -185,7 +195,8 @@ class _Slot:
             "TUNER_SEED": str(trial.seed),
             "MLFLOW_TRACKING_URI": f"{self._client.url}/mlflow",
             "MLFLOW_TRACKING_TOKEN": self._client.key,
-            **({} if run_id is None else {"MLFLOW_RUN_ID": run_id}),
+            # the experiment is for runs that the script opens below its trial's or after it
+            **({} if run is None else {"MLFLOW_RUN_ID": run.id, "MLFLOW_EXPERIMENT_ID": run.experiment_id}),
         }
 
     # ---- while it runs -----------------------------------------------------------------------------------------------
@@ -205,8 +216,7 @@ class _Slot:
         try:
             while True:
                 code = command.wait(POLL_S)
-                for step, metrics in command.reports():
-                    trial.report(step, {**meter.sample(), **metrics})
+                self._pass_on(trial, command, meter)
                 self._check(trial)  # before the code is believed: an interrupt has ended the script by our own hand
                 if code is not None:
                     return code
@@ -218,6 +228,12 @@ class _Slot:
         except (BadReportError, ValidationError) as error:
             return _Failure(str(error))
 
+    def _pass_on(self, trial: Trial, command: Command, meter: Meter) -> None:
+        """Passes on what was reported, many steps by one request: a script may report faster than each could be sent."""
+        reports = ((step, {**meter.sample(), **metrics}) for step, metrics in command.reports())
+        while trial.report_all(itertools.islice(reports, REPORTS_AT_ONCE)):
+            self._check(trial)
+
     def _check(self, trial: Trial) -> None:
         if self._stop.is_set():
             raise _InterruptedError
@@ -226,7 +242,7 @@ class _Slot:
 
     # ---- after -------------------------------------------------------------------------------------------------------
 
-    def _result(self, trial: Trial, code: int, run_id: str | None) -> dict[str, float] | _Failure:
+    def _result(self, trial: Trial, code: int, run: _Run | None) -> dict[str, float] | _Failure:
         """What the script said of the study's objectives: each metric's last value."""
         if code < 0:
             return _Failure(f"ended by signal {-code}", "child-died")
@@ -235,19 +251,18 @@ class _Slot:
         wanted = [*trial.objectives, *(constraint.metric for constraint in self._study.spec.constraints)]
         if all(metric in trial.metrics for metric in wanted):
             return trial.metrics
-        result = self._logged(run_id, wanted) | trial.metrics
+        result = self._logged(run, wanted) | trial.metrics
         missing = [metric for metric in wanted if metric not in result]
         if not missing:
             return result
         cure = "call tuner.report(step, {…}) with it, or log it to the trial's run in MLflow"
         return _Failure(f"exit code 0, and not a word of {', '.join(missing)}: {cure}")
 
-    def _logged(self, run_id: str | None, wanted: Sequence[str]) -> dict[str, float]:
+    def _logged(self, run: _Run | None, wanted: Sequence[str]) -> dict[str, float]:
         """Metrics that the script itself logged to MLflow."""
-        if run_id is None:
+        if run is None:
             return {}
-        run = until_answered(partial(self._client.mlflow_run, run_id), self._say)
-        points = run["data"].get("metrics", [])
+        points = until_answered(partial(self._client.mlflow_run, run.id), self._say)["data"].get("metrics", [])
         return {point["key"]: float(point["value"]) for point in points if point["key"] in wanted}
 
     def _hand_in(self, trial: Trial, result: dict[str, float] | _Failure, command: Command) -> None:

@@ -42,6 +42,12 @@ class TrialLog:
         if is_end:
             self._ended.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing further is kept."""
+        with self._lock:
+            return self._is_full
+
     def wait_for_end(self, timeout_s: float) -> None:
         """Waits until all that the trial printed is here, or the time is over."""
         self._ended.wait(timeout_s)
