@@ -101,6 +101,40 @@ def test_a_body_that_is_no_object_is_refused(http: httpx.Client) -> None:
     assert http.post("/api/2.0/mlflow/experiments/create", content=b"[1").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("runs/search", b'{"experiment_ids": ["\\u0000"]}'),
+        ("experiments/create", b'{"name": "a\\u0000b"}'),
+        ("experiments/create", b'{"name": "half \\ud800"}'),
+        ("registered-models/create", b'{"name": "x", "tags": [{"key": "k", "value": "\\u0000"}]}'),
+        ("experiments/search", b"[" * 100_000),
+        ("experiments/search", b'{"filter": ' * 100_000 + b"1" + b"}" * 100_000),
+    ],
+)
+def test_what_a_database_or_a_parser_cannot_take_is_refused(http: httpx.Client, path: str, body: bytes) -> None:
+    answer = http.post(f"/api/2.0/mlflow/{path}", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+@pytest.mark.parametrize(
+    "address", ["experiments/get-by-name?experiment_name=%00", "runs/get?run_id=a%00b", "logged-models/x%00y"]
+)
+def test_a_nul_in_an_address_is_refused(http: httpx.Client, address: str) -> None:
+    assert http.get(f"/api/2.0/mlflow/{address}").status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused_and_a_pair_of_surrogates_is_not(http: httpx.Client) -> None:
+    large = b'{"name": "' + b"x" * (17 * 2**20) + b'"}'
+    assert http.post("/api/2.0/mlflow/experiments/create", content=large).status_code == 413
+    as_json = {"Content-Type": "application/json"}
+    smile = b'{"name": "a smile \\ud83d\\ude00"}'
+    answer = http.post("/api/2.0/mlflow/experiments/create", content=smile, headers=as_json)
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("source", ["/etc", "file:///etc", "http://169.254.169.254/", "s3://bucket/x", "dbfs:/x"])
 def test_a_model_version_comes_from_this_server_alone(http: httpx.Client, source: str) -> None:
     http.post("/api/2.0/mlflow/registered-models/create", json={"name": "sources"})
