@@ -237,7 +237,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert attempts.release(self.engine, attempt.id).state == attempt.trial.state
 
     @precondition(lambda self: self.model.dead() or self.model.gone)
-    @rule(one=which, write=st.sampled_from(["heartbeat", "report", "complete", "fail", "release"]))
+    @rule(one=which, write=st.sampled_from(["heartbeat", "report", "complete", "no value", "fail", "release"]))
     def zombie_writes(self, one: int, write: str) -> None:
         """Refused, and nothing of it is taken: the comparison sees to that."""
         attempt_id = _pick([attempt.id for attempt in self.model.dead()] + self.model.gone, one)
@@ -245,6 +245,7 @@ class Lifecycle(RuleBasedStateMachine):
             "heartbeat": lambda: attempts.report(self.engine, attempt_id, []),
             "report": lambda: attempts.report(self.engine, attempt_id, [ReportBody(step=9, metrics={"y": -1.0})]),
             "complete": lambda: attempts.complete(self.engine, attempt_id, CompleteBody(metrics={"y": -1.0})),
+            "no value": lambda: attempts.complete(self.engine, attempt_id, CompleteBody(metrics={"z": -1.0})),
             "fail": lambda: attempts.fail(self.engine, attempt_id, FailBody(reason="child-died")),
             "release": lambda: attempts.release(self.engine, attempt_id),
         }
