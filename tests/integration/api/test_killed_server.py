@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import Connection, Engine, text
 
@@ -31,38 +32,53 @@ LOCK = 4711
 class Server:
     """A process that can be killed and started again on the same port."""
 
-    def __init__(self, database_url: str, data: Path) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.set_inheritable(True)
-        script = str(Path(__file__).with_name("serve.py"))
-        self._command = [sys.executable, script, database_url, str(data), str(self._listener.fileno())]
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, nursery: subprocess.Popen[str], listener: socket.socket, database_url: str, data: Path) -> None:
+        self._nursery = nursery
+        self._command = f"{database_url} {data}\n"
         headers = {"Authorization": f"Bearer {ADMIN}"}
-        url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/api/v1"
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
         self.http = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60)
         self.start()
 
     def start(self) -> None:
         """A request that comes before it is ready waits for it."""
-        root = Path(__file__).parents[3]
-        self._process = subprocess.Popen(
-            self._command, pass_fds=[self._listener.fileno()], cwd=root, env=child_environment(PYTHONPATH=str(root))
-        )
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write(self._command)
+        self._nursery.stdin.flush()
+        self._process = psutil.Process(int(self._nursery.stdout.readline()))
 
     def kill(self) -> None:
-        assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._process.wait(20)
 
     def close(self) -> None:
         self.kill()
         self.http.close()
-        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[tuple[subprocess.Popen[str], socket.socket]]:
+    """Where servers come from, and the socket on which they listen."""
+    root = Path(__file__).parents[3]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(listener.fileno())]
+        with subprocess.Popen(
+            command,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=child_environment(PYTHONPATH=str(root)),
+        ) as process:
+            yield process, listener
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 @pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
-    started = Server(database_url, tmp_path)
+def server(nursery: tuple[subprocess.Popen[str], socket.socket], database_url: str, tmp_path: Path) -> Iterator[Server]:
+    started = Server(*nursery, database_url, tmp_path)
     yield started
     started.close()
 
