@@ -21,6 +21,10 @@ from tuner.settings import Settings
 from tuner.store import database, migrate
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, help="how many sequences of moves the property test makes, drawn anew")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a server with one migrated database, `tuner`, that serves as the template."""

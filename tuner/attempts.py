@@ -134,7 +134,6 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
         study = _locked(connection, attempt_id)
         spec = specs.of(study)
         state = TrialState(body.state)
-        values = _values(spec, body) if state is TrialState.COMPLETE else None
         detail = ends.stored(_of_result(connection, study, spec, body))
         ended = attempts.end(
             connection,
@@ -146,6 +145,7 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
         )
         if not ended:
             return _repeated(connection, attempt_id, digest)
+        values = _values(spec, body) if state is TrialState.COMPLETE else None  # a bad body undoes the end
         exhausted = after.after_trial(connection, study.id, study.trial_id, state, values, body.metrics)
         counted = trials.finish(
             connection,
