@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,22 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import strangers
 from tests.acceptance.waiting import ended
 from tuner import up
 from tuner.client import Client, ClientError
-from tuner.settings import child_environment
 
-# run with -I and a blocked finder: none of our packages can be imported, however they are installed
 PREDICT = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"tuner", "trainers", "api"}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
-import json, mlflow, pandas
+import json, sys, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 run = mlflow.search_runs([sys.argv[2]], filter_string=f"tags.`tuner.trial` = '{sys.argv[3]}'", output_format="list")[0]
 models = mlflow.search_logged_models(experiment_ids=[sys.argv[2]], output_format="list")
@@ -82,21 +71,18 @@ def test_a_table_of_mixed_columns_ends_as_a_model_that_predicts_raw_rows(
 
     location = client._http.get(study.links["mlflow"]).headers["location"]
     experiment_id = location.split("/experiments/")[1].split("/")[0]
-    command = [sys.executable, "-I", "-c", PREDICT, f"{service.settings.base_url}/mlflow", experiment_id]
-    printed = subprocess.run(
-        [*command, str(best.number), str(file), str(tmp_path / "predicted.csv")],
-        check=True,
-        cwd=tmp_path,
-        env=child_environment(MLFLOW_TRACKING_TOKEN=service.admin_key),
-        capture_output=True,
-        text=True,
+    printed = strangers.run(
+        PREDICT,
+        *(f"{service.settings.base_url}/mlflow", experiment_id, str(best.number), file, tmp_path / "predicted.csv"),
+        folder=tmp_path,
+        MLFLOW_TRACKING_TOKEN=service.admin_key,
     )
     predicted = pd.read_csv(tmp_path / "predicted.csv")
     assert list(predicted.columns) == ["no", "yes"]
     truth = passengers()["survived"]
     assert (np.where(predicted["yes"] > 0.5, "yes", "no") == truth).mean() > 0.7
 
-    used: dict[str, Any] = json.loads(printed.stdout)
+    used: dict[str, Any] = json.loads(printed)
     assert used["name"] == f"{name}@1"
     assert uploaded.digest.startswith(f"sha256:{used['digest']}")
     assert used["tags"] == {"mlflow.data.context": "training"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from tests import strangers
 from tests.acceptance.waiting import ended
 from trainers import catalog, preprocessing
 from trainers.contract import Part, TrainResult
@@ -20,20 +19,10 @@ from trainers.data import load, split
 from tuner import up
 from tuner.client import Client
 from tuner.domain import seeds
-from tuner.settings import child_environment
 from tuner.wire import StudyOut, TrialOut
 
-# run with -I and a blocked finder: none of our packages can be imported, however they are installed
 PREDICT = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"tuner", "trainers", "api"}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
-import mlflow, numpy, pandas
+import sys, mlflow, numpy, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 runs = mlflow.search_runs(experiment_ids=[sys.argv[2]], filter_string=f"tags.`tuner.trial` = '{sys.argv[3]}'")
 models = mlflow.search_logged_models(experiment_ids=[sys.argv[2]], output_format="list")
@@ -69,13 +58,12 @@ def test_a_model_out_of_mlflow_gives_the_training_codes_probabilities(
 
     location = client._http.get(study.links["mlflow"]).headers["location"]
     experiment_id = location.split("/experiments/")[1].split("/")[0]
-    command = [sys.executable, "-I", "-c", PREDICT, f"{service.settings.base_url}/mlflow", experiment_id]
-    subprocess.run(
-        [*command, str(best.number), str(tmp_path / "rows.npy"), str(tmp_path / "predicted.csv")],
-        check=True,
-        cwd=tmp_path,
-        env=child_environment(MLFLOW_TRACKING_TOKEN=service.admin_key),
-        capture_output=True,
+    strangers.run(
+        PREDICT,
+        *(f"{service.settings.base_url}/mlflow", experiment_id, str(best.number)),
+        *(tmp_path / "rows.npy", tmp_path / "predicted.csv"),
+        folder=tmp_path,
+        MLFLOW_TRACKING_TOKEN=service.admin_key,
     )
 
     predicted = pd.read_csv(tmp_path / "predicted.csv").to_numpy()

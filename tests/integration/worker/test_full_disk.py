@@ -23,7 +23,6 @@ from sqlalchemy import Engine
 from api.app import rest_app
 from api.gate import Gate
 from tests.acceptance.waiting import until
-from tests.auditor import audit, audit_files
 from tests.serving import serving
 from tests.studying import external
 from tuner import keys
@@ -127,24 +126,6 @@ def attempts(client: Client, study_id: int) -> list[str]:
 # ---- the worker's ----------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_below_its_floor_claims_nothing_until_there_is_room(
-    engine: Engine, disk: Disk, tmp_path: Path
-) -> None:
-    log = tmp_path / "worker.log"
-    disk.fill(but_mb=FLOOR_MB / 2)
-    with control_plane(engine, tmp_path, 0) as client:
-        study_id = submit(client)
-        with worker(client.url, log, disk.folder, FLOOR_MB):
-            until(lambda: "nothing is claimed" in log.read_text(), "it says so")
-            until(lambda: any(each.alive for each in client.workers().items), "it is there")
-            assert client.study(study_id).state == "queued"
-
-            disk.empty()
-            until(lambda: has_ended(client, study_id), "the study ends")
-        assert client.study(study_id).progress.complete == 2
-    assert "there is room again" in log.read_text()
-
-
 def test_a_floor_above_what_is_free_claims_nothing(engine: Engine, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with control_plane(engine, tmp_path, 0) as client:
@@ -152,23 +133,6 @@ def test_a_floor_above_what_is_free_claims_nothing(engine: Engine, tmp_path: Pat
         with worker(client.url, log, tmp_path, 10**9):
             until(lambda: "nothing is claimed" in log.read_text(), "it says so")
             assert client.study(study_id).state == "queued"
-
-
-def test_a_disk_that_fills_while_it_trains_fails_no_trial(engine: Engine, disk: Disk, tmp_path: Path) -> None:
-    log = tmp_path / "worker.log"
-    with control_plane(engine, tmp_path, 0) as client, worker(client.url, log, disk.folder, 1):
-        study_id = submit(client, fixed={"epochs": 300})
-        until(lambda: bool(attempts(client, study_id)) and bool(client.reports(study_id, 0).items), "it trains")
-        disk.fill()
-        until(lambda: "released" in attempts(client, study_id), "it is given back")
-
-        disk.empty()
-        until(lambda: has_ended(client, study_id), "the study ends")
-
-        assert client.study(study_id).progress.complete == 2
-        assert set(attempts(client, study_id)) == {"released", "succeeded"}
-        audit(engine)
-        audit_files(engine, Settings(data=tmp_path).artifacts)
 
 
 # ---- the control plane's ---------------------------------------------------------------------------------------------
@@ -233,20 +197,3 @@ def test_a_full_store_refuses_data_sets(full: tuple[httpx.Client, Disk]) -> None
     assert [file.name for file in disk.folder.rglob("*") if file.is_file()] == ["filler"]
     disk.empty()
     assert http.post("/datasets", **send).status_code == 201  # type: ignore[arg-type]
-
-
-def test_a_worker_keeps_its_result_until_the_store_has_room(engine: Engine, disk: Disk, tmp_path: Path) -> None:
-    log, scratch = tmp_path / "worker.log", tmp_path / "scratch"
-    scratch.mkdir()
-    with control_plane(engine, disk.folder, FLOOR_MB) as client, worker(client.url, log, scratch, 0):
-        disk.fill(but_mb=1)
-        study_id = submit(client, limits={"lease_s": 2}, budget={"trials": 1})
-        until(lambda: log.exists() and "no room is left" in log.read_text(), "the result waits")
-        assert attempts(client, study_id) == ["running"]
-
-        disk.empty()
-        until(lambda: has_ended(client, study_id), "the study ends")
-
-        assert attempts(client, study_id) == ["succeeded"]
-        audit(engine)
-        audit_files(engine, Settings(data=disk.folder).artifacts)

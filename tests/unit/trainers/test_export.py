@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests import strangers
 from tests.unit.trainers.stored import store
 from trainers import export, image_cnn, image_mlp, preprocessing, tabular_mlp
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig
@@ -22,15 +22,8 @@ from trainers.data import files
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
 
-# what a stranger would run: mlflow and torch are there, this project is not
 STRANGER = """
-import json, sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"trainers", "tuner", "api"}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
-import mlflow.pyfunc, numpy as np, pandas as pd
+import sys, mlflow.pyfunc, numpy as np, pandas as pd
 folder, rows = sys.argv[1:]
 x = np.load(rows)
 model = mlflow.pyfunc.load_model(folder)
@@ -97,17 +90,9 @@ def test_a_saved_model_needs_nothing_of_this_project(name: str, config: Any, tmp
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "model").rename(elsewhere / "moved")
-    ran = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, str(elsewhere / "moved"), str(tmp_path / "rows.npy")],
-        cwd=elsewhere,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    printed = strangers.run(STRANGER, elsewhere / "moved", tmp_path / "rows.npy", folder=elsewhere)
 
-    found = np.array(json.loads(ran.stdout.splitlines()[-1]))
+    found = np.array(json.loads(printed.splitlines()[-1]))
     assert found.squeeze() == pytest.approx(expected(result, x).squeeze(), rel=1e-5, abs=1e-5)
 
 

@@ -1,8 +1,6 @@
 """Tables of mixed columns, from the file through training to a saved model that predicts raw rows."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from tests import strangers
 from tests.unit.trainers.stored import store
 from trainers import augmentation, export, exported_model, metrics, preprocessing, tabular_mlp
 from trainers.configs import TabularMlpConfig
@@ -23,15 +22,8 @@ from trainers.contract import Dataset, Part, TrainResult
 from trainers.data import files
 from trainers.data.info import Column
 
-# as in test_export: what a stranger would run, who has mlflow and torch but not this project
 STRANGER = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"trainers", "tuner", "api"}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
-import mlflow.pyfunc, pandas as pd
+import sys, mlflow.pyfunc, pandas as pd
 folder, rows = sys.argv[1:]
 print(mlflow.pyfunc.load_model(folder).predict(pd.read_csv(rows)).to_json(orient="values", double_precision=15))
 """
@@ -133,17 +125,9 @@ def test_a_saved_model_predicts_the_raw_file_without_this_project(
 ) -> None:
     rows = tmp_path / "rows.csv"
     houses(600).drop(columns="sold").to_csv(rows, index=False)
-    ran = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, str(saved), str(rows)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    printed = strangers.run(STRANGER, saved, rows, folder=tmp_path)
 
-    found = np.array(json.loads(ran.stdout.splitlines()[-1]))
+    found = np.array(json.loads(printed.splitlines()[-1]))
     assert found == pytest.approx(expected(result, dataset.x), rel=1e-5, abs=1e-5)
 
 
