@@ -299,9 +299,11 @@ class Model:
         return [attempt for attempt in self.attempts() if attempt.state != "running"]
 
     def next_study(self, study_id: int | None) -> Study | None:
-        """The study that a claim is served from: by priority, then by fewest live trials."""
+        """The study that a claim is served from: by priority, then by fewest live trials, then by what waits."""
         able = [study for study in self.studies.values() if study.has_work() and study_id in {None, study.id}]
-        return min(able, key=lambda study: (-study.spec.priority, len(study.live()), study.id), default=None)
+        return min(
+            able, key=lambda study: (-study.spec.priority, len(study.live()), not study.free(), study.id), default=None
+        )
 
     def hold(self, worker: str, request: str, slots: int, study_id: int | None) -> list[Attempt]:
         """What a claim holds before its trials are sampled: what the same request holds already, or the next trials."""
