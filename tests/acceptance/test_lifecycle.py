@@ -126,10 +126,10 @@ def test_a_cancelled_study_ends_an_epoch_that_would_take_minutes(client: Client,
 
 
 def parent_run(client: Client, study: int) -> dict[str, Any]:
-    found = client._http.get(f"/api/v1/studies/{study}/mlflow").headers["location"]
+    found = client._wire.http.get(f"/api/v1/studies/{study}/mlflow").headers["location"]
     experiment = found.partition("/experiments/")[2].partition("/")[0]
     body = {"experiment_ids": [experiment], "filter": "tags.`tuner.kind` = 'study'"}
-    runs = client._http.post("/mlflow/api/2.0/mlflow/runs/search", json=body).raise_for_status().json()["runs"]
+    runs = client._wire.http.post("/mlflow/api/2.0/mlflow/runs/search", json=body).raise_for_status().json()["runs"]
     assert len(runs) == 1
     tags = {tag["key"]: tag["value"] for tag in runs[0]["data"]["tags"]}
     return {"experiment": experiment, "status": runs[0]["info"]["status"], "tags": tags}
