@@ -29,7 +29,7 @@ from tuner.sampling.trial_json import SCRIPT
 from tuner.store import attempts as attempt_rows
 from tuner.store import history, notify, studies, trials
 from tuner.store.database import transaction
-from tuner.wire import CompleteBody, FailBody
+from tuner.wire_attempts import CompleteBody, FailBody
 
 OPEN = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
 BY_ITSELF = ("grid", "brute")  # samplers that visit every point, and must have made each one

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 
 from tests.chaos.world import Worker, World
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody
 
 MORE_TRIALS = 20  # when all that were submitted have ended
 CHILD_ENDS_S = 10.0  # within which a killed worker's training process is gone

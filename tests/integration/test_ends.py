@@ -14,7 +14,8 @@ from tuner import attempts, studies, views
 from tuner.domain.ends import Memory
 from tuner.maintenance import reap
 from tuner.store import workers
-from tuner.wire import CompleteBody, FailBody, TrialDetail
+from tuner.wire import TrialDetail
+from tuner.wire_attempts import CompleteBody, FailBody
 
 
 @pytest.fixture(autouse=True)

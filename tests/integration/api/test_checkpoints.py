@@ -20,7 +20,7 @@ from tuner import attempts, checkpoints, studies, views
 from tuner.domain.errors import TooLargeError
 from tuner.maintenance import checkpoints as duty
 from tuner.maintenance import reap
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 
 
 def put(http: httpx.Client, attempt: ClaimedAttempt, step: int, content: bytes, /, **changes: Any) -> httpx.Response:
