@@ -74,7 +74,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether every report that was added is acknowledged."""
-        return not self._waiting
+        return self._waiting.is_empty
 
     @property
     def _has_log(self) -> bool:

@@ -126,7 +126,7 @@ def test_an_attempt_that_ends_while_it_sends_is_not_listened_to(engine: Engine, 
 
     announced = checkpoints.Announced(0, 1, digest(b"one"))
     with pytest.raises(attempts.StaleAttemptError):
-        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 100)
+        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 100, 0)
 
     assert stored(tmp_path) == []
     assert claim(engine)[0].checkpoints == []
@@ -142,7 +142,7 @@ def test_one_that_is_too_large_is_refused(engine: Engine, tmp_path: Path) -> Non
 
     announced = checkpoints.Announced(0, 1, digest(b"x" * 150))
     with pytest.raises(TooLargeError):
-        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 149)
+        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 149, 0)
 
     assert stored(tmp_path) == []
 
