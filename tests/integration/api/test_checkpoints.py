@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, checkpoints, studies, views
+from tuner import attempts, checkpoints, lifecycle, studies, views
 from tuner.domain.errors import TooLargeError
 from tuner.maintenance import checkpoints as duty
 from tuner.maintenance import reap
@@ -228,11 +228,11 @@ def end_failed(engine: Engine, attempt: ClaimedAttempt) -> None:
 
 
 def end_cancelled(engine: Engine, attempt: ClaimedAttempt) -> None:
-    studies.cancel(engine, attempt.study_id)
+    lifecycle.cancel(engine, attempt.study_id)
 
 
 def end_deleted(engine: Engine, attempt: ClaimedAttempt) -> None:
-    studies.cancel(engine, attempt.study_id)
+    lifecycle.cancel(engine, attempt.study_id)
     studies.delete(engine, attempt.study_id)
 
 
