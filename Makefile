@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
 defaults: $(VENV)/.installed-test  ## tuned against the trainers' defaults on scikit-learn's five sets
 	@$(BIN)/python -m benchmarks.defaults
 
-chaos: $(VENV)/.installed-test  ## 300 trials under more than a hundred faults, and what they cost; takes about ten minutes
+chaos: $(VENV)/.installed-test  ## 300 trials under more than a hundred faults, and what they cost; takes about fifteen minutes
 	@$(BIN)/python -m tests.chaos.run --seed 7
 
 pictures: $(VENV)/.installed-test  ## the README's pictures anew, from a real study; needs Chromium

@@ -57,6 +57,7 @@ __all__ = ["Client", "ClientError"]  # what loops and scripts import
 
 CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
 MIN_ANSWER_S = 1.0  # that a report waits for its answer, however short the lease
+WORD_S = 10.0  # that the end of an attempt waits for its answer, which takes milliseconds, before it is said again
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
 
@@ -338,13 +339,17 @@ class Client:
         self._wire.send("POST", f"/attempts/{attempt_id}/resumed", json={"step": step})
 
     def complete(self, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
-        return self._wire.call("POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json())
+        return self._wire.call(
+            "POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json(), timeout=WORD_S
+        )
 
     def fail(self, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
-        return self._wire.call("POST", f"/attempts/{attempt_id}/fail", TrialEnded, json=body.model_dump())
+        return self._wire.call(
+            "POST", f"/attempts/{attempt_id}/fail", TrialEnded, json=body.model_dump(), timeout=WORD_S
+        )
 
     def release(self, attempt_id: uuid.UUID) -> TrialEnded:
-        return self._wire.call("POST", f"/attempts/{attempt_id}/release", TrialEnded)
+        return self._wire.call("POST", f"/attempts/{attempt_id}/release", TrialEnded, timeout=WORD_S)
 
     def optuna(self, method: str, body: dict[str, Any]) -> Any:
         """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""

@@ -24,10 +24,11 @@ def settle(connection: Connection, study: Any, spec: StudySpec, *, exhausted: bo
         connection: of a transaction that has locked the study.
         study: its row as it is now.
         spec: its spec.
-        exhausted: whether the search space has no point left.
+        exhausted: whether every point of the search space was tried; a trial that waits or runs may try one again.
     """
     if study.state in ENDED:
         return
+    exhausted = exhausted and study.n_live == 0 and not has_waiting(study)
     why = (
         StudyEnd(study.end_reason) if study.end_reason is not None else reason_to_end(study, spec, exhausted=exhausted)
     )
@@ -107,7 +108,7 @@ def reason_to_end(study: Any, spec: StudySpec, *, exhausted: bool = False) -> St
         return StudyEnd.MAX_FAILURES
     if target_reached(study, spec):
         return StudyEnd.TARGET
-    if exhausted and study.n_live == 0 and not has_waiting(study):  # failed points may be tried again just now
+    if exhausted:
         return StudyEnd.EXHAUSTED
     if study.budget_trials is not None and n_finished(study) >= study.budget_trials:
         return StudyEnd.TRIALS

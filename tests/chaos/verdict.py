@@ -53,7 +53,7 @@ def reach(world: World) -> Verdict:
     audit(world.engine)
     audit_acknowledged(world.engine, world.submitted)
     audit_files(world.engine, settings.artifacts)
-    audit_mlflow(world.engine, settings.base_url, world.service.admin_key)
+    audit_mlflow(world.engine, world.mlflow.url, "none", base="")
     return Verdict(
         trials=sum(world.submitted.values()),
         lost=_lost(world),

@@ -1,13 +1,14 @@
-"""The service that faults are done to: PostgreSQL, server, maintenance and three workers, in processes and a folder of their own.
+"""The service that faults are done to: PostgreSQL, server, maintenance, an MLflow and three workers, in processes of their own.
 
 Owns starting again whatever has died, as `tuner up` does, and what faults ask of the database. Workers live in different time
-zones.
+zones; one has a network between itself and the server that can be made bad.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ import psutil
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.network import Proxy, proxied
+from tests.own_mlflow import Mlflow
 from tuner import up
 from tuner.client import Client
 from tuner.settings import Settings
@@ -30,7 +33,10 @@ from tuner.store import database
 LEASE_S = 5.0
 EPOCHS = 15
 ZONES = ("UTC", "Asia/Tokyo", "America/New_York")
+NETWORK_PLACE = 1  # of the worker behind the network
 RESTART_EVERY_S = 0.2
+ROOT = Path(__file__).parents[2]
+SHIFTED_CLOCK = ROOT / "tests/acceptance/shifted_clock"
 DEADLINE_S = 120.0  # within which whatever a fault waits for has happened
 
 
@@ -60,6 +66,7 @@ class World:
 
     Attributes:
         keeping: held while something must not be started again.
+        shifts_s: by place, how far the clock of a worker that is started next is off.
         submitted: ids of the studies whose submission was acknowledged, with their budgets.
         asleep: attempts that were lost while their worker was stopped, and how many reports they had then.
     """
@@ -67,11 +74,14 @@ class World:
     service: up.Service
     client: Client
     engine: Engine
+    mlflow: Mlflow
+    network: Proxy
     workers: list[Worker] = field(default_factory=list)
     keeping: threading.Lock = field(default_factory=threading.Lock)
     stopped: threading.Event = field(default_factory=threading.Event)
     submitted: dict[int, int] = field(default_factory=dict)
     asleep: dict[uuid.UUID, int] = field(default_factory=dict)
+    shifts_s: dict[int, int] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     # ---- processes -----------------------------------------------------------------------------------------------
@@ -85,10 +95,19 @@ class World:
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
-                env=up._worker_environment(self.service.settings) | {"TZ": ZONES[place % len(ZONES)]},
+                env=up._worker_environment(self.service.settings) | self._abroad(place),
                 start_new_session=True,
             )
         return Worker(place, name, process)
+
+    def _abroad(self, place: int) -> dict[str, str]:
+        """Where the worker of this place is."""
+        return {
+            "TUNER_URL": self.network.url if place == NETWORK_PLACE else self.service.settings.base_url,
+            "TZ": ZONES[place % len(ZONES)],
+            "CLOCK_SHIFT_S": str(self.shifts_s.get(place, 0)),
+            "PYTHONPATH": f"{SHIFTED_CLOCK}:{ROOT}",
+        }
 
     def keep(self) -> None:
         """Starts again what has died, until the end."""
@@ -160,20 +179,41 @@ class World:
 @contextlib.contextmanager
 def running(data: Path, port: int, *, workers: int = 3) -> Iterator[World]:
     """Everything, ready, until the block ends."""
-    with up.running(Settings(data=data, port=port), slots=1) as service:
+    mlflow = Mlflow(data / "own-mlflow")
+    with (
+        _published_to(mlflow),
+        up.running(Settings(data=data, port=port), slots=1) as service,
+        proxied(port) as network,
+        Client(service.settings.base_url, service.admin_key, retry_for_s=60) as client,
+    ):
         up._stop(service.processes.pop("worker"))  # ours have names and time zones
         assert service.settings.database_url is not None
         engine = create_engine(database.normalise(service.settings.database_url), poolclass=NullPool)
-        with Client(service.settings.base_url, service.admin_key, retry_for_s=60) as client:
-            world = World(service, client, engine)
-            world.workers += [world.start_worker(place) for place in range(workers)]
-            keeper = threading.Thread(target=world.keep, daemon=True)
-            keeper.start()
-            try:
-                yield world
-            finally:
-                world.stopped.set()
-                keeper.join()
-                for worker in world.workers:
-                    up._stop(worker.process)
-                engine.dispose()
+        world = World(service, client, engine, mlflow, network)
+        world.workers += [world.start_worker(place) for place in range(workers)]
+        keeper = threading.Thread(target=world.keep, daemon=True)
+        keeper.start()
+        try:
+            yield world
+        finally:
+            world.stopped.set()
+            keeper.join()
+            for worker in world.workers:
+                up._stop(worker.process)
+            engine.dispose()
+
+
+@contextlib.contextmanager
+def _published_to(mlflow: Mlflow) -> Iterator[None]:
+    """What is started meanwhile publishes there."""
+    before = os.environ.get("TUNER_MLFLOW_URL")
+    os.environ["TUNER_MLFLOW_URL"] = mlflow.url
+    mlflow.launch()
+    try:
+        yield
+    finally:
+        mlflow.kill()
+        if before is None:
+            del os.environ["TUNER_MLFLOW_URL"]
+        else:
+            os.environ["TUNER_MLFLOW_URL"] = before

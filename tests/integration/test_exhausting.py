@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.auditor import audit
-from tests.studying import claim, complete, submit
-from tuner import views
+from tests.studying import claim, complete, fail, submit
+from tuner import lifecycle, views
 
 GRID: dict[str, Any] = {
     "n": {"type": "int", "low": 1, "high": 4},
@@ -75,6 +75,28 @@ def test_a_budget_below_the_grid_ends_for_trials(engine: Engine) -> None:
     assert len(set(map(_key, visited(engine, study_id)))) == 10
     with engine.begin() as connection:
         assert views.study(connection, study_id).end_reason == "trials"
+
+
+@pytest.mark.parametrize("sampler", ["grid", "brute"])
+def test_each_failed_point_is_tried_again_before_the_study_ends(engine: Engine, sampler: str) -> None:
+    """All points were tried before: the first of two retries to end does not end the study."""
+    space = {"n": {"type": "int", "low": 1, "high": 3}}
+    study_id = submit(engine, search_space=space, sampler={"name": sampler, "seed": 5}, budget={"trials": 3})
+    for attempt in claim(engine, slots=3):
+        if attempt.trial == 0:
+            complete(engine, attempt, 0.0)
+        else:
+            fail(engine, attempt)
+
+    assert lifecycle.retry(engine, study_id, None) == [3, 4]
+    for _ in range(2):
+        with engine.begin() as connection:
+            assert views.study(connection, study_id).state == "running"
+        complete(engine, claim(engine)[0], 1.0)
+
+    with engine.begin() as connection:
+        study = views.study(connection, study_id)
+    assert (study.state, study.progress.complete, study.progress.cancelled) == ("completed", 3, 0)
 
 
 def _key(point: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,7 @@
 """A hypothesis state machine: moves of workers and users, made on the real use cases and on the model, compared after each.
 
 Owns the rules and what is compared. Time moves by shifting the stored times. A worker that crashes only stops renewing; what
-it sends later, as a zombie, is a rule of its own. A rule for another use case (pause, resume, extend, retry) goes beside
-`cancel`, with its move in `model.Study`.
+it sends later, as a zombie, is a rule of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.properties import stored
-from tests.properties.model import ENDED, OPEN, Attempt, Model, Study, Trial
+from tests.properties.model import ENDED, PLANNED, Attempt, Model, Study, Trial
 from tests.studying import external
-from tuner import attempts, claims, studies
+from tuner import attempts, claims, lifecycle, studies
 from tuner.domain.errors import (
     IdempotencyMismatchError,
     InvalidError,
@@ -32,6 +31,7 @@ from tuner.maintenance import reap
 from tuner.store import queue
 from tuner.store.database import transaction
 from tuner.wire_attempts import CompleteBody, FailBody, ReportBody
+from tuner.wire_lifecycle import ExtendBody
 
 MAX_STUDIES = 3
 WORKERS = ("ann", "bob", "cy")
@@ -120,8 +120,8 @@ class Lifecycle(RuleBasedStateMachine):
         study = _pick(list(self.model.studies.values()), one)
         points = POINTS["grid" if study.is_grid else "random"][:n_points]
         has_room = study.budget_trials is None or len(study.trials) + n_points <= study.budget_trials
-        if study.state not in OPEN or not has_room:
-            with pytest.raises(InvalidError if study.state in OPEN else WrongStateError):
+        if study.state not in PLANNED or not has_room:
+            with pytest.raises(InvalidError if study.state in PLANNED else WrongStateError):
                 studies.enqueue(self.engine, study.id, points)
             return
         numbers = list(range(len(study.trials), len(study.trials) + n_points))
@@ -134,11 +134,65 @@ class Lifecycle(RuleBasedStateMachine):
         study = _pick(list(self.model.studies.values()), one)
         if study.state in {"completed", "failed"}:
             with pytest.raises(WrongStateError):
-                studies.cancel(self.engine, study.id)
+                lifecycle.cancel(self.engine, study.id)
             return
-        studies.cancel(self.engine, study.id)
+        lifecycle.cancel(self.engine, study.id)
         if study.state != "cancelled":
             study.cancel()
+
+    @precondition(lambda self: self.model.studies)
+    @rule(one=which, is_paused=st.booleans())
+    def pause_or_resume(self, one: int, is_paused: bool) -> None:  # noqa: FBT001
+        study = _pick(list(self.model.studies.values()), one)
+        move = lifecycle.pause if is_paused else lifecycle.resume
+        if study.state not in PLANNED:
+            with pytest.raises(WrongStateError):
+                move(self.engine, study.id)
+            return
+        move(self.engine, study.id)
+        study.pause() if is_paused else study.resume()
+
+    @precondition(lambda self: self.model.studies)
+    @rule(one=which, body=st.builds(ExtendBody, trials=st.integers(1, 3), hours=st.sampled_from([None, None, 1.0])))
+    def extend(self, one: int, body: ExtendBody) -> None:
+        study = _pick(list(self.model.studies.values()), one)
+        if study.state == "cancelled" or study.has_no_point or study.end_reason == "search-space-exhausted":
+            refusal: type[Exception] | None = WrongStateError
+        elif body.hours is not None and study.spec.budget.hours is None:
+            refusal = InvalidError
+        else:
+            refusal = None if study.extend(body.trials or 0, body.hours or 0.0) else WrongStateError
+        if refusal is None:
+            lifecycle.extend(self.engine, study.id, body)
+            return
+        with pytest.raises(refusal):
+            lifecycle.extend(self.engine, study.id, body)
+
+    @precondition(lambda self: self.model.studies)
+    @rule(one=which)
+    def retry_all(self, one: int) -> None:
+        study = _pick(list(self.model.studies.values()), one)
+        failures, first = study.failures(), len(study.trials)
+        if study.state == "cancelled" or not failures or not study.retry(failures):
+            with pytest.raises(WrongStateError):
+                lifecycle.retry(self.engine, study.id, None)
+            return
+        made = lifecycle.retry(self.engine, study.id, None)
+        assert made == list(range(first, first + len(failures)))
+
+    @precondition(lambda self: self._with_failures())
+    @rule(one=which, another=which)
+    def retry_one(self, one: int, another: int) -> None:
+        """One failed trial, and then once more, which is refused."""
+        study = _pick(self._with_failures(), one)
+        failed = _pick(study.failures(), another)
+        if not study.retry([failed]):
+            with pytest.raises(WrongStateError):
+                lifecycle.retry(self.engine, study.id, [failed.number])
+            return
+        assert lifecycle.retry(self.engine, study.id, [failed.number]) == [len(study.trials) - 1]
+        with pytest.raises(InvalidError):
+            lifecycle.retry(self.engine, study.id, [failed.number])
 
     @precondition(lambda self: self.model.studies)
     @rule(one=which)
@@ -200,7 +254,8 @@ class Lifecycle(RuleBasedStateMachine):
         attempt = _pick(self.model.live(), one)
         steps = range(first, first + n_steps)
         sent = [ReportBody(step=step, metrics={"y": value}) for step in steps]
-        assert attempts.report(self.engine, attempt.id, sent).decision == "continue"
+        word = "pause" if attempt.trial.study.state == "paused" else "continue"
+        assert attempts.report(self.engine, attempt.id, sent).decision == word
         self.model.renew(attempt)
         for step in steps:
             attempt.trial.reports.setdefault(step, (value, attempt.id))
@@ -240,7 +295,11 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(one=which, write=st.sampled_from(["heartbeat", "report", "complete", "no value", "fail", "release"]))
     def zombie_writes(self, one: int, write: str) -> None:
         """Refused, and nothing of it is taken: the comparison sees to that."""
-        attempt_id = _pick([attempt.id for attempt in self.model.dead()] + self.model.gone, one)
+        again = self._given_back() if write == "release" else []
+        dead = [attempt.id for attempt in self.model.dead() if attempt not in again] + self.model.gone
+        if not dead:
+            return
+        attempt_id = _pick(dead, one)
         writes: dict[str, Callable[[], Any]] = {
             "heartbeat": lambda: attempts.report(self.engine, attempt_id, []),
             "report": lambda: attempts.report(self.engine, attempt_id, [ReportBody(step=9, metrics={"y": -1.0})]),
@@ -251,6 +310,12 @@ class Lifecycle(RuleBasedStateMachine):
         }
         with pytest.raises(StaleAttemptError):
             writes[write]()
+
+    @precondition(lambda self: self._given_back())
+    @rule(one=which)
+    def release_again(self, one: int) -> None:
+        attempt = _pick(self._given_back(), one)
+        assert attempts.release(self.engine, attempt.id).state == attempt.trial.state
 
     @precondition(lambda self: self._accepted())
     @rule(one=which)
@@ -314,6 +379,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _accepted(self) -> list[Attempt]:
         return [attempt for attempt in self.model.dead() if attempt.accepted is not None]
+
+    def _given_back(self) -> list[Attempt]:
+        return [attempt for attempt in self.model.dead() if attempt.end_reason == "released"]
+
+    def _with_failures(self) -> list[Study]:
+        return [study for study in self.model.studies.values() if study.state != "cancelled" and study.failures()]
 
     def _with_hours(self) -> list[Study]:
         return [

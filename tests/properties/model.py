@@ -6,6 +6,7 @@ The machine makes each move on the service and here, and compares.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from tuner.domain.spec import StudySpec
 from tuner.wire_attempts import ClaimedAttempt, CompleteBody
 
 OPEN = {"queued", "running"}  # something new may start
+PLANNED = {*OPEN, "paused"}  # takes points and more budget as it is
 ENDED = {"completed", "failed", "cancelled"}
 RETRIED = {"lost", "child-died", "device-fatal"}
 FINISHED = {"complete", "pruned", "failed", "cancelled"}
@@ -47,6 +49,7 @@ class Trial:
     state: str = "waiting"
     end_reason: str | None = None
     used_attempts: int = 0
+    retry_of: Trial | None = None
     value: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
     reports: dict[int, tuple[float, uuid.UUID]] = field(default_factory=dict)  # by step: the value, and who reported it
@@ -67,6 +70,9 @@ class Study:
     state: str = "queued"
     end_reason: str | None = None
     is_past_deadline: bool = False
+    is_past_target: bool = False  # it was extended after its target was reached
+    has_no_point: bool = False  # every point of the grid is out
+    n_forgiven: int = 0  # failures before it was extended
     best: Trial | None = None
     ended_since_best: int = 0
 
@@ -127,7 +133,7 @@ class Study:
             free = self.free_cells([other for other in self.trials if other is not trial])
             assert params in free, "a point of the grid is given out once"
             if len(free) == 1:
-                self.budget_trials = len(self.trials)
+                self._close_numbers()
         assert set(params) == set(self.spec.search_space or {})
         assert trial.fixed.items() <= params.items(), "an enqueued point is kept"
         trial.params, trial.state = params, "running"
@@ -139,7 +145,7 @@ class Study:
         assert not attempt.trial.params
         assert not attempt.trial.fixed
         assert not self.free_cells(others)
-        self.budget_trials = len(self.trials)
+        self._close_numbers()
         self._end(attempt, "released", "cancelled")
         self._finish(attempt.trial, "cancelled", "cancelled")
         if not self.live() and not self.free():
@@ -178,6 +184,51 @@ class Study:
         self._cancel_free()
         self.state = self.end_reason = "cancelled"
 
+    def pause(self) -> None:
+        self.state = "paused"
+
+    def resume(self) -> None:
+        if self.state == "paused":
+            self.state = "running" if any(trial.attempts for trial in self.trials) else "queued"
+
+    def extend(self, trials: int, hours: float) -> bool:
+        """Whether it was done: a study that has ended must have something to start then."""
+        before = dataclasses.replace(self)
+        self.budget_trials = None if self.budget_trials is None else self.budget_trials + trials
+        self.is_past_deadline = self.is_past_deadline and not hours
+        return self.end_reason is None or self._reopen(before)
+
+    def retry(self, failures: Sequence[Trial]) -> bool:
+        """Whether it was done."""
+        before = dataclasses.replace(self, trials=list(self.trials))
+        numbers = range(len(self.trials), len(self.trials) + len(failures))
+        self.trials += [
+            Trial(self, number, fixed=failed.fixed, params=failed.params, retry_of=failed)
+            for number, failed in zip(numbers, failures, strict=True)
+        ]
+        self.budget_trials = None if self.budget_trials is None else self.budget_trials + len(failures)
+        self.n_forgiven = min(self.n_forgiven + len(failures), self.count("failed"))
+        return self.end_reason is None or self._reopen(before)
+
+    def failures(self) -> list[Trial]:
+        """Failed trials that were not tried again."""
+        again = [trial.retry_of for trial in self.trials]
+        return [trial for trial in self.trials if trial.state == "failed" and trial not in again]
+
+    def _reopen(self, before: Study) -> bool:
+        """A closed study goes on, and what had ended it counts anew; if nothing could start, it stays as it was before."""
+        self.is_past_target = self.is_past_target or self.end_reason == "target-reached"
+        self.state, self.end_reason = "running", None
+        self.n_forgiven, self.ended_since_best = self.count("failed"), 0
+        has_all = self.budget_trials is not None and len(self.trials) >= self.budget_trials
+        if self._reason(exhausted=False) is None and (self.free() or not has_all):
+            return True
+        vars(self).update(vars(before))
+        return False
+
+    def _close_numbers(self) -> None:
+        self.budget_trials, self.has_no_point = len(self.trials), True
+
     def settle(self, *, exhausted: bool = False) -> None:
         """Closes the study where a budget is spent, and ends it where nothing runs."""
         if self.state in ENDED:
@@ -194,10 +245,11 @@ class Study:
         budget = self.spec.budget
         finished = self.count(*FINISHED)
         reached = self.best is not None and budget.target is not None and (self.best.value or 0.0) <= budget.target
+        n_failed = self.count("failed") - self.n_forgiven
         reasons = {
-            "max-failures": budget.max_failures is not None and self.count("failed") >= budget.max_failures,
-            "target-reached": reached,
-            "search-space-exhausted": exhausted,
+            "max-failures": budget.max_failures is not None and n_failed >= budget.max_failures,
+            "target-reached": reached and not self.is_past_target,
+            "search-space-exhausted": exhausted and not self.live() and not self.free(),
             "trials": self.budget_trials is not None and finished >= self.budget_trials,
             "no-improvement": (
                 budget.no_improvement is not None
@@ -247,9 +299,11 @@ class Model:
         return [attempt for attempt in self.attempts() if attempt.state != "running"]
 
     def next_study(self, study_id: int | None) -> Study | None:
-        """The study that a claim is served from: by priority, then by fewest live trials."""
+        """The study that a claim is served from: by priority, then by fewest live trials, then by what waits."""
         able = [study for study in self.studies.values() if study.has_work() and study_id in {None, study.id}]
-        return min(able, key=lambda study: (-study.spec.priority, len(study.live()), study.id), default=None)
+        return min(
+            able, key=lambda study: (-study.spec.priority, len(study.live()), not study.free(), study.id), default=None
+        )
 
     def hold(self, worker: str, request: str, slots: int, study_id: int | None) -> list[Attempt]:
         """What a claim holds before its trials are sampled: what the same request holds already, or the next trials."""

@@ -24,7 +24,10 @@ from tuner.tracking.artifacts import Linking, Uploading
 from tuner.tracking.rest import Mlflow
 from tuner.tracking.trials import Target
 
-HOLD_S = 15.0
+# how much longer than its pause a duty stays with a process that is heard of no more; a round that takes longer is joined
+# by another process, which does no harm
+QUICK_S = 3.0  # after a crash of everything a lost trial goes on within its lease and 10 s
+LONG_S = 15.0
 AWAY_PAUSE_S = 1.0  # after a round in which the database, or MLflow, did not answer
 NICE = 5
 
@@ -38,11 +41,13 @@ class Duty:
     Attributes:
         name: of its row.
         every_s: pause between rounds.
+        round_s: that a round may take before another process joins in; a dead process keeps its duty as long.
         run_once: one round; returns whether the next one should come at once.
     """
 
     name: str
     every_s: float
+    round_s: float
     run_once: Callable[[], bool]
 
 
@@ -66,10 +71,10 @@ def _duties(settings: Settings, engine: Engine, key: str) -> tuple[Duty, ...]:
     target = _target(settings, key)
     memory = publish.Memory()
     return (
-        Duty("reap", 1.0, lambda: reap.run_once(engine).did_much),
-        Duty("publish", 0.25, lambda: _publish(engine, target, memory)),
-        Duty("checkpoints", 5.0, lambda: bool(checkpoints.run_once(engine, settings.artifacts))),
-        Duty("tidy", 3600.0, lambda: tidy.run_once(engine, settings.artifacts).did_much),
+        Duty("reap", 1.0, QUICK_S, lambda: reap.run_once(engine).did_much),
+        Duty("publish", 0.25, LONG_S, lambda: _publish(engine, target, memory)),
+        Duty("checkpoints", 5.0, LONG_S, lambda: bool(checkpoints.run_once(engine, settings.artifacts))),
+        Duty("tidy", 3600.0, LONG_S, lambda: tidy.run_once(engine, settings.artifacts).did_much),
     )
 
 
@@ -94,7 +99,7 @@ def _rounds(duty: Duty, engine: Engine, holder: str, stop: threading.Event) -> N
         again = False
         try:
             with transaction(engine) as connection:
-                mine = duties.hold(connection, duty.name, holder, HOLD_S + duty.every_s)
+                mine = duties.hold(connection, duty.name, holder, duty.every_s + duty.round_s)
             again = mine and duty.run_once()
         except TRANSIENT as error:
             log.warning("the database does not answer", duty=duty.name, error=str(error).splitlines()[0])

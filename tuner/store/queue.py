@@ -20,14 +20,16 @@ from tuner.store.tables import studies
 # stale, and the trial is claimed anew. Whatever a worker sends later is flushed with its claim before it is acknowledged.
 UNHURRIED = "set_config('synchronous_commit', 'off', true)"
 
+# trials that no attempt holds
+_HAS_WAITING = "(s.n_created > s.n_live + s.n_complete + s.n_pruned + s.n_failed + s.n_cancelled)"
+
 # states, spec, hours, parallelism and budget leave room for another trial
-_HAS_WORK = """
+_HAS_WORK = f"""
     s.state in ('queued', 'running') and s.spec is not null
     and (s.deadline is null or s.deadline > now())
     and (s.max_parallel is null or s.n_live < s.max_parallel)
     and (
-        s.budget_trials is null or s.n_created < s.budget_trials
-        or s.n_created > s.n_live + s.n_complete + s.n_pruned + s.n_failed + s.n_cancelled
+        s.budget_trials is null or s.n_created < s.budget_trials or {_HAS_WAITING}
     )
 """
 
@@ -39,13 +41,14 @@ _BEFORE = """
     )
 """
 
+# a lost trial goes on before other studies of as many live trials begin new ones
 _NEXT_STUDY = Prepared(
     "claim_next_study",
     f"""
     select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
     where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         and (:is_another or not ({_BEFORE}))
-    order by s.priority desc, s.n_live, s.id limit 1
+    order by s.priority desc, s.n_live, {_HAS_WAITING} desc, s.id limit 1
     for update of s
     """,  # noqa: S608 - constants of ours
     worker_id="text",
@@ -173,7 +176,7 @@ class Sampled:
 
 
 def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
-    """The study to serve next, locked: by priority, and then by fewest live trials.
+    """The study to serve next, locked: by priority, then by fewest live trials, then one that has trials waiting.
 
     None: see `why_none`. While we waited for the lock, another may have taken its last trial; then there may be another
     study with work.
