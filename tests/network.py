@@ -55,9 +55,12 @@ class Proxy:
         ends = {writer.transport, behind[1].transport}
         self._transports |= ends  # type: ignore[arg-type]
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass(reader, behind[1], generation))
-                both.create_task(self._pass(behind[0], writer, generation))
+            with contextlib.suppress(
+                asyncio.CancelledError
+            ):  # at the end; Python 3.11's streams would print it as a failure
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pass(reader, behind[1], generation))
+                    both.create_task(self._pass(behind[0], writer, generation))
         except* OSError:
             pass
         finally:

@@ -82,7 +82,7 @@ def test_a_restart_finds_everything_and_loses_nothing(started: Started) -> None:
 def _up(started: Started) -> list[psutil.Process]:
     """Starts `tuner up`; it and all its processes, once it is ready."""
     process = started.run("up")
-    until(started.is_ready, "it is ready", 60)
+    until(started.is_ready, "it is ready")
     family = psutil.Process(process.pid)
     until(lambda: any("tuner.worker.child" in " ".join(each.cmdline()) for each in _family(family)), "its child starts")
     return _family(family)

@@ -100,20 +100,18 @@ def test_priority_comes_first_and_then_the_study_with_fewest_live_trials(engine:
     assert [claim(engine)[0].study_id for _ in range(5)] == [urgent, low, other, low, other]
 
 
-def test_a_lost_trial_goes_on_before_another_study_of_as_many_live_trials_begins_one(engine: Engine) -> None:
-    """The first study would be served otherwise, again and again."""
-    submit(engine, budget={"trials": 2, "max_parallel": 1})
-    first = claim(engine)[0]
-    second = claim(engine, submit(engine))[0]
+def test_a_lost_trial_goes_on_before_a_study_with_fewer_live_trials_begins_one(engine: Engine) -> None:
+    lost, other = submit(engine), submit(engine, budget={"trials": 9})
+    mine = [claim(engine, lost)[0] for _ in range(3)]
     with engine.begin() as connection:
         shift = "update tuner.attempts set lease_until = now() - interval '1 s' where id = :id"
-        connection.execute(text(shift), {"id": second.attempt_id})
+        connection.execute(text(shift), {"id": mine[1].attempt_id})
     assert reap.run_once(engine).expired == 1
-    complete(engine, first, 1.0)
 
     again = claim(engine)[0]
 
-    assert (again.study_id, again.trial) == (second.study_id, second.trial)
+    assert (again.study_id, again.trial) == (lost, 1)
+    assert claim(engine)[0].study_id == other, "and then it is the other's turn"
 
 
 def test_a_result_is_accepted_once_and_repeated_alike(engine: Engine) -> None:

@@ -50,6 +50,7 @@ class Trial:
     end_reason: str | None = None
     used_attempts: int = 0
     retry_of: Trial | None = None
+    was_started: bool = False
     value: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
     reports: dict[int, tuple[float, uuid.UUID]] = field(default_factory=dict)  # by step: the value, and who reported it
@@ -84,6 +85,10 @@ class Study:
     def free(self) -> list[Trial]:
         """Waiting trials that no attempt holds."""
         return [trial for trial in self.trials if trial.state == "waiting" and trial.live is None]
+
+    def begun(self) -> bool:
+        """Whether a trial was lost or given back after it had started."""
+        return any(trial.was_started for trial in self.free())
 
     def count(self, *states: str) -> int:
         return sum(trial.state in states for trial in self.trials)
@@ -136,7 +141,7 @@ class Study:
                 self._close_numbers()
         assert set(params) == set(self.spec.search_space or {})
         assert trial.fixed.items() <= params.items(), "an enqueued point is kept"
-        trial.params, trial.state = params, "running"
+        trial.params, trial.state, trial.was_started = params, "running", True
 
     def give_up(self, attempt: Attempt) -> None:
         """A held trial for which the grid has no point."""
@@ -299,10 +304,10 @@ class Model:
         return [attempt for attempt in self.attempts() if attempt.state != "running"]
 
     def next_study(self, study_id: int | None) -> Study | None:
-        """The study that a claim is served from: by priority, then by fewest live trials, then by what waits."""
+        """The study that a claim is served from: by priority, then where a trial goes on, then by fewest live trials."""
         able = [study for study in self.studies.values() if study.has_work() and study_id in {None, study.id}]
         return min(
-            able, key=lambda study: (-study.spec.priority, len(study.live()), not study.free(), study.id), default=None
+            able, key=lambda study: (-study.spec.priority, not study.begun(), len(study.live()), study.id), default=None
         )
 
     def hold(self, worker: str, request: str, slots: int, study_id: int | None) -> list[Attempt]:

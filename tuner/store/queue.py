@@ -41,14 +41,22 @@ _BEFORE = """
     )
 """
 
-# a lost trial goes on before other studies of as many live trials begin new ones
+# Trials that were lost or given back: they go on before any study of that priority begins a new one, whatever its share.
+_HAS_BEGUN = f"""
+    ({_HAS_WAITING} and exists (
+        select 1 from tuner.trials t
+        where t.study_id = s.id and t.state = 'waiting' and t.started_at is not null
+            and not exists (select 1 from tuner.attempts a where a.trial_id = t.id and a.state = 'running')
+    ))
+"""  # noqa: S608 - a constant of ours
+
 _NEXT_STUDY = Prepared(
     "claim_next_study",
     f"""
     select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
     where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         and (:is_another or not ({_BEFORE}))
-    order by s.priority desc, s.n_live, {_HAS_WAITING} desc, s.id limit 1
+    order by s.priority desc, {_HAS_BEGUN} desc, s.n_live, s.id limit 1
     for update of s
     """,  # noqa: S608 - constants of ours
     worker_id="text",
@@ -176,7 +184,7 @@ class Sampled:
 
 
 def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
-    """The study to serve next, locked: by priority, then by fewest live trials, then one that has trials waiting.
+    """The study to serve next, locked: by priority, then one whose trials were lost or given back, then by fewest live trials.
 
     None: see `why_none`. While we waited for the lock, another may have taken its last trial; then there may be another
     study with work.
