@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Bell, BellDep, EngineDep, SettingsDep
 from api.metrics import MetricsDep
 from tuner import attempts, claims, uploads
-from tuner.wire import (
-    ArtifactList,
+from tuner.wire import ArtifactList
+from tuner.wire_attempts import (
     ClaimBody,
     ClaimedAttempt,
     Claims,

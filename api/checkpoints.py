@@ -38,7 +38,10 @@ async def save(
     """One file, streamed to disk. The two newest of a trial are kept until it ends, for whoever runs it next."""
     announced = checkpoints.Announced(fold, step, sha256)
     limit_bytes = settings.max_upload_mb * 2**20
-    await checkpoints.receive(engine, settings.artifacts, attempt_id, announced, request.stream(), limit_bytes)
+    floor_bytes = settings.min_free_mb * 2**20
+    await checkpoints.receive(
+        engine, settings.artifacts, attempt_id, announced, request.stream(), limit_bytes, floor_bytes
+    )
 
 
 @router.get(

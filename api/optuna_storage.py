@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from api.deps import EngineDep
 from tuner import scripted
-from tuner.wire import OptunaCall
+from tuner.wire_attempts import OptunaCall
 
 router = APIRouter(prefix="/optuna", tags=["optuna"])
 

@@ -18,7 +18,7 @@ from benchmarks.result import Row, Side
 from tuner import attempts, claims, embedded, studies
 from tuner.domain.spec import StudySpec
 from tuner.store import database, migrate
-from tuner.wire import CompleteBody
+from tuner.wire_attempts import CompleteBody
 
 ROUNDS = 5
 TRIALS = 200

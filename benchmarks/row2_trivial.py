@@ -13,7 +13,7 @@ import uuid
 from benchmarks import peer_ray, processes, service, workload
 from benchmarks.result import Row, Side
 from tuner.client import Client
-from tuner.wire import ClaimBody, CompleteBody, ReportBody
+from tuner.wire_attempts import ClaimBody, CompleteBody, ReportBody
 
 ROUNDS = 5
 TRIALS = 40

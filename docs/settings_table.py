@@ -9,7 +9,18 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import connection, deps, gate, throttle
-from tuner import dataset_uploads, forms, json_body, plain_tar, server, trial_logs, uploads, wire, wire_datasets
+from tuner import (
+    dataset_uploads,
+    forms,
+    json_body,
+    plain_tar,
+    server,
+    trial_logs,
+    uploads,
+    wire,
+    wire_attempts,
+    wire_datasets,
+)
 from tuner.domain import space, spec
 from tuner.settings import Settings
 from tuner.tracking import guard
@@ -74,8 +85,10 @@ def _of_strangers() -> list[tuple[str, str]]:
 
 def _of_bodies() -> list[tuple[str, str]]:
     study, claim, failure = (
-        each.model_json_schema()["properties"] for each in (spec.StudySpec, wire.ClaimBody, wire.FailBody)
+        each.model_json_schema()["properties"]
+        for each in (spec.StudySpec, wire_attempts.ClaimBody, wire_attempts.FailBody)
     )
+    log_characters = f"{wire_attempts.MAX_LOG_TEXT} characters"
     return [
         ("nesting of JSON", f"{json_body.MAX_DEPTH} levels"),
         ("a body for MLflow, artifacts apart", f"{guard.MAX_BODY_BYTES // 2**20} MiB"),
@@ -90,10 +103,10 @@ def _of_bodies() -> list[tuple[str, str]]:
         ("a failure's text", f"{failure['error']['maxLength']} characters"),
         ("parameters of a search space", f"{space.MAX_PARAMETERS}, each with up to {space.MAX_CHOICES} choices"),
         ("constraints and tags of a study", f"{study['constraints']['maxItems']} and {study['tags']['maxProperties']}"),
-        ("a claim", f"{claim['slots']['maximum']} trials, and {wire.MAX_WAIT_S:g} s of waiting"),
+        ("a claim", f"{claim['slots']['maximum']} trials, and {wire_attempts.MAX_WAIT_S:g} s of waiting"),
         (
             "one request of reports",
-            f"{wire.MAX_REPORTS} reports of {wire.MAX_METRICS} metrics, {wire.MAX_LOG_TEXT} characters of log",
+            f"{wire_attempts.MAX_REPORTS} reports of {wire_attempts.MAX_METRICS} metrics, {log_characters} of log",
         ),
         ("an import", f"{wire.ImportBody.model_json_schema()['properties']['history']['maxItems']} trials"),
     ]

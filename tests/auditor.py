@@ -130,7 +130,8 @@ def audit_mlflow(engine: Engine, url: str, key: str, *, base: str = "/mlflow") -
 
 
 def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) -> None:
-    runs = _runs(http, study.experiment_id)
+    # scripts may open runs of their own beside ours
+    runs = [run for run in _runs(http, study.experiment_id) if run["tags"].get("tuner.study_id") == str(study.id)]
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
     assert len(parents) == 1, "one parent run"
     assert (parents[0]["status"] == "RUNNING") == (study.state not in ENDED), "the parent runs while the study does"

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tuner import attempts, claims, studies
 from tuner.domain.spec import StudySpec
-from tuner.wire import ClaimedAttempt, CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import ClaimedAttempt, CompleteBody, FailBody, ReportBody
 
 SPACE = {"x": {"type": "float", "low": -1.0, "high": 1.0}, "n": {"type": "int", "low": 1, "high": 9}}
 

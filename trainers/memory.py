@@ -36,6 +36,8 @@ DEVICE_MARKS = (
     "CUDNN_STATUS_ALLOC_FAILED",
 )
 
+STATUS = Path("/proc/self/status")
+
 T = TypeVar("T")
 Say = Callable[[str], None]
 
@@ -98,6 +100,9 @@ def peak_bytes(where: Literal["device", "host"]) -> int:
     """The most that this trial had: allocated by torch on its GPU, or resident in this process."""
     if where == "device" and torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
+    if STATUS.exists():  # Linux's getrusage tells of the process that started this one, too
+        peak_kb = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:")).split()[1]
+        return int(peak_kb) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -27,7 +27,7 @@ from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, logs, notify, studies, trials
 from tuner.store.database import transaction
-from tuner.wire import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
+from tuner.wire_attempts import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
 
 NO_DETAIL = EndDetail()
 LIMITS = {TrialEnd.TIMEOUT: "trial_minutes", TrialEnd.NO_PROGRESS: "no_progress_minutes"}

@@ -20,7 +20,9 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
 
-from tuner.domain.errors import FieldError, InvalidError, NotFoundError, StaleAttemptError, TooLargeError
+from tuner import disk
+from tuner.asgi import drain
+from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
 from tuner.store import attempts, checkpoints
 from tuner.store.attempts import AttemptRow
 from tuner.store.database import transaction
@@ -51,6 +53,7 @@ async def receive(
     announced: Announced,
     stream: AsyncIterator[bytes],
     limit_bytes: int,
+    min_free_bytes: int,
 ) -> None:
     """Stores a live attempt's newest checkpoint; bytes that arrive keep the lease, as heartbeats do.
 
@@ -58,11 +61,28 @@ async def receive(
         StaleAttemptError: the attempt is live no more; nothing is kept.
         TooLargeError: more bytes than allowed.
         InvalidError: other bytes than announced.
+        NoRoomError: the disk has less room than it must keep.
     """
+    try:
+        await anyio.Path(root / FOLDER).mkdir(parents=True, exist_ok=True)
+        disk.require_room(root / FOLDER, min_free_bytes)
+        await _receive(engine, root, attempt_id, announced, stream, limit_bytes)
+    except (NoRoomError, OSError):
+        await drain(stream, limit_bytes)
+        raise
+
+
+async def _receive(
+    engine: Engine,
+    root: Path,
+    attempt_id: uuid.UUID,
+    announced: Announced,
+    stream: AsyncIterator[bytes],
+    limit_bytes: int,
+) -> None:
     lease_s = (await anyio.to_thread.run_sync(_renew, engine, attempt_id)).lease_s
     renewed_s = anyio.current_time()
     draft = root / FOLDER / f".{uuid.uuid4()}"
-    await anyio.Path(draft.parent).mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     size = 0
     try:
@@ -163,7 +183,7 @@ def remove_ended(engine: Engine, root: Path) -> int:
 
 def remove_drafts(root: Path, older_than_s: float) -> int:
     """Removes what uploads left behind whose process was killed; gives how many there were."""
-    old = [draft for draft in (root / FOLDER).glob(".*") if time.time() - draft.stat().st_mtime > older_than_s]
+    old = [draft for draft in (root / FOLDER).glob(".*") if disk.age_s(draft) > older_than_s]
     for draft in old:
         draft.unlink(missing_ok=True)
     return len(old)

@@ -26,7 +26,7 @@ from tuner.sampling import ask
 from tuner.store import attempts, checkpoints, queue, studies, trials
 from tuner.store.database import TRANSIENT, transaction
 from tuner.tracebacks import told
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_checkpoints import CheckpointOut
 
 log = structlog.get_logger()

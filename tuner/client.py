@@ -1,52 +1,51 @@
 """The HTTP client: what the CLI, workers and scripts of the user's own speak to the control plane with.
 
-Owns retries, and turning problems back into errors that tell the cure. Speaks `tuner.wire`; imports no torch, no Optuna.
+Owns a method for every call of the REST API. Speaks `tuner.wire`; imports no torch, no Optuna.
 """
 
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
-import stamina
-from pydantic import BaseModel
 
+from tuner.transport import MLFLOW, TIMEOUT_S, ClientError, Transport
 from tuner.wire import (
     ArtifactList,
     BestTrials,
+    HistoryPage,
+    HistoryTrial,
+    Importances,
+    Imported,
+    LogPiece,
+    ReportList,
+    ResolvedStudy,
+    StudyOut,
+    StudyPage,
+    TrainerList,
+    TrialDetail,
+    TrialOut,
+    TrialPage,
+    WorkerBody,
+    WorkerList,
+)
+from tuner.wire_attempts import (
     ClaimBody,
     ClaimedAttempt,
     Claims,
     CompleteBody,
     Decision,
     FailBody,
-    HistoryPage,
-    HistoryTrial,
-    Importances,
-    Imported,
     LogBody,
-    LogPiece,
     ReportBody,
-    ReportList,
     ReportsBody,
-    ResolvedStudy,
-    StudyOut,
-    StudyPage,
-    TrainerList,
-    TrialDetail,
     TrialEnded,
-    TrialOut,
-    TrialPage,
-    WorkerBody,
-    WorkerList,
 )
 from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
 from tuner.wire_lifecycle import Retried
@@ -54,46 +53,13 @@ from tuner.wire_lifecycle import Retried
 if TYPE_CHECKING:
     from tuner.loop import Study
 
-T = TypeVar("T", bound=BaseModel)
+__all__ = ["Client", "ClientError"]  # what loops and scripts import
 
-stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
-
-API = "/api/v1"
-MLFLOW = "/mlflow"
-TIMEOUT_S = 30.0
 CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
 MIN_ANSWER_S = 1.0  # that a report waits for its answer, however short the lease
 WORD_S = 10.0  # that the end of an attempt waits for its answer, which takes milliseconds, before it is said again
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
-RETRIED_STATUS = frozenset({429, 502, 503, 504})
-
-
-class ClientError(Exception):
-    """The control plane cannot be reached, or refuses; the text is for people and tells what to do.
-
-    Attributes:
-        status: HTTP's; 0 when no answer came.
-        type: the problem's stable name, for example `name-taken`.
-        retry_after_s: how long to wait before asking again, if the control plane said so.
-    """
-
-    def __init__(self, text: str, *, status: int = 0, type_: str = "unreachable", retry_after_s: float = 0.0) -> None:
-        super().__init__(text)
-        self.status = status
-        self.type = type_
-        self.retry_after_s = retry_after_s
-
-
-class _TryAgainError(Exception):
-    def __init__(self, cause: ClientError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def _may_try_again(error: Exception) -> bool | float:
-    """Whether to, or after how many seconds."""
-    return isinstance(error, _TryAgainError) and (error.cause.retry_after_s or True)
 
 
 class Client:
@@ -109,13 +75,7 @@ class Client:
     def __init__(self, url: str, key: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
         self.url = url.rstrip("/")
         self.key = key
-        self._retry_for_s = retry_for_s
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=httpx.Timeout(TIMEOUT_S, connect=5.0, read=TIMEOUT_S + 15),
-            trust_env=False,  # a proxy for the internet must not stand between us and our own service
-        )
+        self._wire = Transport(self.url, key, retry_for_s=retry_for_s)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +86,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._wire.http.close()
 
     # ---- studies -------------------------------------------------------------------------------------------------
 
@@ -135,13 +95,13 @@ class Client:
         return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key))
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
-        return self._call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
+        return self._wire.call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
 
     def studies(self, **filters: str) -> Iterator[StudyOut]:
         """Every study, newest first; filters: state, name (a part of it), tag (key:value)."""
         cursor: str | None = None
         while True:
-            page = self._call("GET", "/studies", StudyPage, params=_given(cursor=cursor, **filters))
+            page = self._wire.call("GET", "/studies", StudyPage, params=_given(cursor=cursor, **filters))
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -160,18 +120,18 @@ class Client:
     def _study(self, method: str, path: str, **request: Any) -> Study:
         from tuner.loop import Study  # noqa: PLC0415 - the loop over a study's trials knows the client
 
-        return self._call(method, path, Study, **request).with_client(self)
+        return self._wire.call(method, path, Study, **request).with_client(self)
 
     def pause(self, study_id: int) -> StudyOut:
         """Nothing new starts; running trials are given back within seconds, or with their next report."""
-        return self._call("POST", f"/studies/{study_id}/pause", StudyOut)
+        return self._wire.call("POST", f"/studies/{study_id}/pause", StudyOut)
 
     def resume(self, study_id: int) -> StudyOut:
-        return self._call("POST", f"/studies/{study_id}/resume", StudyOut)
+        return self._wire.call("POST", f"/studies/{study_id}/resume", StudyOut)
 
     def cancel(self, study_id: int) -> StudyOut:
         """Ends a study for good; its running trials stop within one epoch, or after 10 s."""
-        return self._call("POST", f"/studies/{study_id}/cancel", StudyOut)
+        return self._wire.call("POST", f"/studies/{study_id}/cancel", StudyOut)
 
     def extend(
         self,
@@ -183,33 +143,35 @@ class Client:
     ) -> StudyOut:
         """Adds to a study's budget, once, also where the request is repeated; one that has ended goes on."""
         body = {name: more for name, more in (("trials", trials), ("hours", hours)) if more is not None}
-        return self._call("POST", f"/studies/{study_id}/extend", StudyOut, json=body, headers=_key(idempotency_key))
+        return self._wire.call(
+            "POST", f"/studies/{study_id}/extend", StudyOut, json=body, headers=_key(idempotency_key)
+        )
 
     def retry(self, study_id: int, trials: list[int] | None = None, *, idempotency_key: str | None = None) -> Retried:
         """Tries failed trials again, each as a new one; None: all that were not tried again yet."""
         path, body = f"/studies/{study_id}/retry", {} if trials is None else {"trials": trials}
-        return self._call("POST", path, Retried, json=body, headers=_key(idempotency_key))
+        return self._wire.call("POST", path, Retried, json=body, headers=_key(idempotency_key))
 
     def change(self, study_id: int, **changes: int | None) -> StudyOut:
         """Changes what is given of `priority` and `max_parallel`; a `max_parallel` of None takes the limit away."""
-        return self._call("PATCH", f"/studies/{study_id}", StudyOut, json=changes)
+        return self._wire.call("PATCH", f"/studies/{study_id}", StudyOut, json=changes)
 
     def delete(self, study_id: int) -> None:
-        self._send("DELETE", f"/studies/{study_id}")
+        self._wire.send("DELETE", f"/studies/{study_id}")
 
     def best(self, study_id: int) -> list[TrialOut]:
-        return self._call("GET", f"/studies/{study_id}/best", BestTrials).items
+        return self._wire.call("GET", f"/studies/{study_id}/best", BestTrials).items
 
     def importances(self, study_id: int, objective: int = 0) -> dict[str, float]:
         params = {"objective": objective}
-        return self._call("GET", f"/studies/{study_id}/importances", Importances, params=params).importances
+        return self._wire.call("GET", f"/studies/{study_id}/importances", Importances, params=params).importances
 
     def trials(self, study_id: int, **filters: str) -> Iterator[TrialOut]:
         """Every trial of a study by number; filter: state."""
         cursor: str | None = None
         while True:
             params = _given(cursor=cursor, limit="500", **filters)
-            page = self._call("GET", f"/studies/{study_id}/trials", TrialPage, params=params)
+            page = self._wire.call("GET", f"/studies/{study_id}/trials", TrialPage, params=params)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -220,22 +182,22 @@ class Client:
         cursor: str | None = None
         while True:
             params = _given(cursor=cursor)
-            page = self._call("GET", f"/studies/{study_id}/history", HistoryPage, params=params)
+            page = self._wire.call("GET", f"/studies/{study_id}/history", HistoryPage, params=params)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
                 return
 
     def import_study(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> Imported:
-        return self._call("POST", "/studies/import", Imported, json={"spec": spec, "history": history})
+        return self._wire.call("POST", "/studies/import", Imported, json={"spec": spec, "history": history})
 
     def trial(self, study_id: int, number: int) -> TrialDetail:
-        return self._call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
+        return self._wire.call("GET", f"/studies/{study_id}/trials/{number}", TrialDetail)
 
     def mlflow_run(self, run_id: str) -> dict[str, Any]:
         """MLflow's own word on a run: `info`, and `data` with params, tags and each metric's last value."""
         path, params = f"{MLFLOW}/api/2.0/mlflow/runs/get", {"run_id": run_id}
-        found = self._send("GET", path, params=params, follow_redirects=True).json()  # MLflow may be elsewhere
+        found = self._wire.send("GET", path, params=params, follow_redirects=True).json()  # MLflow may be elsewhere
         run: dict[str, Any] = found["run"]
         return run
 
@@ -243,7 +205,7 @@ class Client:
         """All of a trial's reports, by fold and step."""
         path, cursor, items = f"/studies/{study_id}/trials/{number}/reports", None, []
         while True:
-            page = self._call("GET", path, ReportList, params=_given(cursor=cursor))
+            page = self._wire.call("GET", path, ReportList, params=_given(cursor=cursor))
             items += page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -252,14 +214,14 @@ class Client:
     def logs(self, study_id: int, number: int, *, attempt: int | None = None, after: int = 0) -> LogPiece:
         """A piece of what a trial printed, from the byte `after` on."""
         params = _given(attempt=None if attempt is None else str(attempt), after=str(after))
-        answer = self._send("GET", f"/studies/{study_id}/trials/{number}/logs", params=params)
+        answer = self._wire.send("GET", f"/studies/{study_id}/trials/{number}/logs", params=params)
         return LogPiece.of_headers(answer.content, answer.headers)
 
     def trainers(self) -> TrainerList:
-        return self._call("GET", "/trainers", TrainerList)
+        return self._wire.call("GET", "/trainers", TrainerList)
 
     def workers(self) -> WorkerList:
-        return self._call("GET", "/workers", WorkerList)
+        return self._wire.call("GET", "/workers", WorkerList)
 
     # ---- data sets -----------------------------------------------------------------------------------------------
 
@@ -286,7 +248,7 @@ class Client:
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}
         said = {key: value for key, value in source.items() if value is not None}
-        return self._call(
+        return self._wire.call(
             "POST",
             "/datasets",
             DatasetDetail,
@@ -300,7 +262,7 @@ class Client:
         """Every data set in its newest version, newest first, built-in ones last."""
         cursor: str | None = None
         while True:
-            page = self._call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
+            page = self._wire.call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -308,27 +270,27 @@ class Client:
 
     def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
         """A data set with its columns; its newest version unless one is named."""
-        return self._call("GET", _dataset_path(name, version), DatasetDetail)
+        return self._wire.call("GET", _dataset_path(name, version), DatasetDetail)
 
     def delete_dataset(self, name: str, version: int | None = None) -> None:
         """Deletes a version, or all of them; refused while a study uses it."""
-        self._send("DELETE", _dataset_path(name, version))
+        self._wire.send("DELETE", _dataset_path(name, version))
 
     def download_dataset(self, name: str, version: int, file: IO[bytes]) -> None:
         """Writes the files of an uploaded data set as a tar; not repeated by itself, since a part may be written."""
-        self._stream(f"{_dataset_path(name, version)}/files", file)
+        self._wire.stream(f"{_dataset_path(name, version)}/files", file)
 
     # ---- what a worker says --------------------------------------------------------------------------------------
 
     def register(self, worker_id: str, body: WorkerBody) -> None:
-        self._send("PUT", f"/workers/{worker_id}", json=body.model_dump())
+        self._wire.send("PUT", f"/workers/{worker_id}", json=body.model_dump())
 
     def leave(self, worker_id: str) -> None:
-        self._send("DELETE", f"/workers/{worker_id}")
+        self._wire.send("DELETE", f"/workers/{worker_id}")
 
     def claim(self, body: ClaimBody) -> list[ClaimedAttempt]:
         timeout = httpx.Timeout(body.wait_s + CLAIM_ANSWER_S, connect=5.0)
-        return self._call("POST", "/claims", Claims, json=body.model_dump(), timeout=timeout).attempts
+        return self._wire.call("POST", "/claims", Claims, json=body.model_dump(), timeout=timeout).attempts
 
     def report(
         self,
@@ -351,16 +313,16 @@ class Client:
         if lease_s is not None:
             in_time = {"timeout": max(MIN_ANSWER_S, min(TIMEOUT_S, lease_s / 3)), "once": True}
         path = f"/attempts/{attempt_id}/reports"
-        return self._call("POST", path, Decision, content=body.model_dump_json(), **in_time)
+        return self._wire.call("POST", path, Decision, content=body.model_dump_json(), **in_time)
 
     def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:
         """Sends an attempt's files, a tar of plain ones, from disk."""
         headers = {"Content-Type": "application/x-tar"}
-        return self._call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, file=tar, headers=headers)
+        return self._wire.call("POST", f"/attempts/{attempt_id}/artifacts", ArtifactList, file=tar, headers=headers)
 
     def save_checkpoint(self, attempt_id: uuid.UUID, fold: int, step: int, sha256: str, file: Path) -> None:
         """Sends the state of an attempt's trial after an epoch, from disk."""
-        self._send(
+        self._wire.send(
             "PUT",
             f"/attempts/{attempt_id}/checkpoint",
             params={"fold": fold, "step": step, "sha256": sha256},
@@ -370,97 +332,32 @@ class Client:
 
     def download_checkpoint(self, attempt_id: uuid.UUID, sha256: str, file: IO[bytes]) -> None:
         """Writes a checkpoint of the trial that the attempt holds; not repeated by itself, since a part may be written."""
-        self._stream(f"/attempts/{attempt_id}/checkpoints/{sha256}", file)
+        self._wire.stream(f"/attempts/{attempt_id}/checkpoints/{sha256}", file)
 
     def resumed(self, attempt_id: uuid.UUID, step: int) -> None:
         """Tells that an attempt goes on after this epoch."""
-        self._send("POST", f"/attempts/{attempt_id}/resumed", json={"step": step})
+        self._wire.send("POST", f"/attempts/{attempt_id}/resumed", json={"step": step})
 
     def complete(self, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
-        return self._call(
+        return self._wire.call(
             "POST", f"/attempts/{attempt_id}/complete", TrialEnded, content=body.model_dump_json(), timeout=WORD_S
         )
 
     def fail(self, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
-        return self._call("POST", f"/attempts/{attempt_id}/fail", TrialEnded, json=body.model_dump(), timeout=WORD_S)
+        return self._wire.call(
+            "POST", f"/attempts/{attempt_id}/fail", TrialEnded, json=body.model_dump(), timeout=WORD_S
+        )
 
     def release(self, attempt_id: uuid.UUID) -> TrialEnded:
-        return self._call("POST", f"/attempts/{attempt_id}/release", TrialEnded, timeout=WORD_S)
+        return self._wire.call("POST", f"/attempts/{attempt_id}/release", TrialEnded, timeout=WORD_S)
 
     def optuna(self, method: str, body: dict[str, Any]) -> Any:
         """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""
-        return json.loads(self._send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
-
-    # ---- the wire ------------------------------------------------------------------------------------------------
+        return json.loads(self._wire.send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
 
     def is_ready(self) -> bool:
         """Whether the control plane answers and reaches its database; never raises."""
-        try:
-            return self._http.get("/readyz", timeout=2.0).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
-    def _unreachable(self, error: httpx.TransportError) -> ClientError:
-        why = str(error) or type(error).__name__
-        return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
-
-    def _stream(self, path: str, file: IO[bytes]) -> None:
-        try:
-            with self._http.stream("GET", API + path) as response:
-                if not response.is_success:
-                    response.read()
-                    raise _refusal(response)
-                for chunk in response.iter_raw():
-                    file.write(chunk)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from None
-
-    def _call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
-        return answer.model_validate_json(self._send(method, path, **request).content)
-
-    def _send(self, method: str, path: str, *, once: bool = False, **request: Any) -> httpx.Response:
-        deadline_s = time.monotonic() + self._retry_for_s
-        try:
-            for attempt in stamina.retry_context(
-                on=_may_try_again,
-                attempts=1 if once else None,
-                timeout=self._retry_for_s,
-                wait_initial=0.05,
-                wait_max=1.0,
-            ):
-                with attempt:
-                    return self._once(method, path, deadline_s=deadline_s, **request)
-        except _TryAgainError as error:
-            raise error.cause from None
-        raise AssertionError("unreachable: the loop returns or raises")
-
-    def _once(self, method: str, path: str, *, deadline_s: float, **request: Any) -> httpx.Response:
-        if "content" in request:
-            request["headers"] = {"Content-Type": "application/json"} | request.get("headers", {})
-        try:
-            with _opened(request.pop("file", None), request.pop("paths", {})) as body:
-                url = path if path.startswith(MLFLOW) else API + path
-                response = self._http.request(method, url, **request | body)
-        except httpx.TransportError as error:
-            raise _TryAgainError(self._unreachable(error)) from None
-        if response.is_success:
-            return response
-        refusal = _refusal(response)
-        if response.status_code in RETRIED_STATUS and time.monotonic() + refusal.retry_after_s < deadline_s:
-            raise _TryAgainError(refusal)
-        raise refusal
-
-
-@contextmanager
-def _opened(file: Path | None, parts: dict[str, Path]) -> Iterator[dict[str, Any]]:
-    """A request's body from disk, whole or as parts of a form; opened for every try, since each reads from the start."""
-    with ExitStack() as stack:
-        body: dict[str, Any] = {}
-        if file is not None:
-            body["content"] = stack.enter_context(file.open("rb"))
-        if parts:
-            body["files"] = {part: (path.name, stack.enter_context(path.open("rb"))) for part, path in parts.items()}
-        yield body
+        return self._wire.is_ready()
 
 
 def _dataset_path(name: str, version: int | None) -> str:
@@ -475,20 +372,3 @@ def _key(chosen: str | None) -> dict[str, str]:
 
 def _given(**params: str | None) -> dict[str, str]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _refusal(response: httpx.Response) -> ClientError:
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        origin = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
-        text = f"{origin} does not know this key: use the admin.key in its data folder, as TUNER_KEY or by TUNER_DATA"
-        return ClientError(text, status=response.status_code, type_="unauthenticated")
-    try:
-        problem = response.json()
-        fields = [f"{each['pointer'] or '/'}: {each['detail']}" for each in problem.get("errors", [])]
-        text = "\n".join(fields) if fields else str(problem["detail"])
-        type_ = str(problem["type"]).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError):
-        text, type_ = f"unexpected answer {response.status_code} from {response.request.url}", "unexpected"
-    asked = response.headers.get("Retry-After", "")
-    retry_after_s = float(asked) if asked.isdecimal() else 0.0  # a date says no more than that we are to wait
-    return ClientError(text, status=response.status_code, type_=type_, retry_after_s=retry_after_s)

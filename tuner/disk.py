@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from pathlib import Path
 
 from tuner.domain.errors import NO_ROOM, NoRoomError
@@ -21,6 +22,14 @@ def is_full(error: BaseException) -> bool:
 def free_bytes(folder: Path) -> int:
     """What is left for us on the disk of a folder that exists."""
     return shutil.disk_usage(folder).free
+
+
+def age_s(path: Path) -> float:
+    """Seconds since a file or folder was changed; 0 for one that has just gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def require_room(folder: Path, min_free_bytes: int) -> None:

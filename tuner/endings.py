@@ -106,7 +106,7 @@ def reason_to_end(study: Any, spec: StudySpec, *, exhausted: bool = False) -> St
     budget = spec.budget
     if budget.max_failures is not None and study.n_failed - study.n_forgiven >= budget.max_failures:
         return StudyEnd.MAX_FAILURES
-    if _target_reached(study, spec):
+    if target_reached(study, spec):
         return StudyEnd.TARGET
     if exhausted:
         return StudyEnd.EXHAUSTED
@@ -124,7 +124,8 @@ def _no_improvement(study: Any, patience: int | None) -> bool:
     return bool(study.finish_seq - max(study.best_finish_seq, study.patience_from) >= patience)
 
 
-def _target_reached(study: Any, spec: StudySpec) -> bool:
+def target_reached(study: Any, spec: StudySpec) -> bool:
+    """Whether the best trial is as good as asked for, in a study that was not made to go on beyond that."""
     target = spec.budget.target
     if target is None or study.is_past_target or study.best_value is None or not spec.objectives:
         return False

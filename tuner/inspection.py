@@ -29,7 +29,7 @@ MAX_FAULTS = 50
 TOLD_BYTES = 2_000  # of what it says of its death
 NO_MEMORY = ("memoryerror", "bad_alloc", "failed to map segment", "cannot allocate memory", "memory allocation")
 # threads of BLAS and Arrow reserve address space of their own, and secrets are of no use to a reader of files
-SECRETS = ("TUNER_", "MLFLOW_", "PG", "AWS_")
+SECRETS = ("TUNER_", "MLFLOW_", "_MLFLOW_", "PG", "AWS_")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
 
 log = structlog.get_logger()

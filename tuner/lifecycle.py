@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from tuner import idempotency, specs
 from tuner.domain.errors import FieldError, InvalidError, WrongStateError
 from tuner.domain.states import Move, StudyEnd, StudyState, TrialState, moved
-from tuner.endings import cancel_live, cancel_waiting, has_waiting, reason_to_end
+from tuner.endings import cancel_live, cancel_waiting, has_waiting, reason_to_end, target_reached
 from tuner.store import attempts, lifecycle, notify, studies
 from tuner.store.database import transaction
 from tuner.wire_lifecycle import ChangeBody, ExtendBody
@@ -219,7 +219,7 @@ def _no_failure(row: Any, number: int, *, is_repeated: bool) -> str | None:
 
 def _reopen(connection: Connection, study: Any) -> None:
     """A study that is closed or has ended goes on."""
-    reached = study.is_past_target or study.end_reason == StudyEnd.TARGET
+    reached = study.is_past_target or target_reached(study, specs.of(study))
     lifecycle.reopen(connection, study.id, is_past_target=reached)
 
 

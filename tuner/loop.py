@@ -27,7 +27,8 @@ from tuner.client import ClientError
 from tuner.domain.redact import redacted
 from tuner.patience import PAUSE_S, until_answered
 from tuner.tracebacks import told
-from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, StudyOut, TrialEnded
+from tuner.wire import StudyOut
+from tuner.wire_attempts import ClaimBody, ClaimedAttempt, CompleteBody, FailBody, ReportBody, TrialEnded
 from tuner.wire_lifecycle import HEARTBEAT_S
 
 if TYPE_CHECKING:

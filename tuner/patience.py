@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tuner.client import RETRIED_STATUS, ClientError
+from tuner.transport import RETRIED_STATUS, ClientError
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from tuner.sampling.trial_json import SCRIPT
 from tuner.store import attempts as attempt_rows
 from tuner.store import history, notify, studies, trials
 from tuner.store.database import transaction
-from tuner.wire import CompleteBody, FailBody
+from tuner.wire_attempts import CompleteBody, FailBody
 
 OPEN = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
 BY_ITSELF = ("grid", "brute")  # samplers that visit every point, and must have made each one
@@ -171,9 +171,11 @@ def set_trial_intermediate_value(script: Script, trial_id: Id, step: Step, value
 
 
 def release(script: Script, trial_id: Id) -> None:
-    """Gives a trial back unfinished: it goes on when its study does."""
+    """Gives a trial back unfinished: it goes on when its study does. Again it is answered alike."""
     with transaction(script.engine) as connection:
-        attempt_id = _own(connection, script, trial_id).attempt_id
+        attempt_id = attempt_rows.last_of_worker(connection, trial_id, script.holder)
+        if attempt_id is None:
+            attempt_id = _own(connection, script, trial_id).attempt_id
     attempts.release(script.engine, attempt_id)
 
 

@@ -141,7 +141,7 @@ def _store(
 
 def remove_drafts(root: Path, older_than_s: float) -> int:
     """Removes what uploads left behind whose process was killed; gives how many there were."""
-    old = [draft for draft in (root / "attempts").glob(".*") if time.time() - draft.stat().st_mtime > older_than_s]
+    old = [draft for draft in (root / "attempts").glob(".*") if disk.age_s(draft) > older_than_s]
     for draft in old:
         shutil.rmtree(draft, ignore_errors=True)
     return len(old)

@@ -222,6 +222,7 @@ def _attempt(row: attempts.AttemptRow) -> AttemptOut:
         end_reason=row.end_reason,
         end=_end(row),
         error=row.error,
+        resumed_from_step=row.resumed_from_step,
     )
 
 

@@ -41,7 +41,7 @@ class DatasetSource(Body):
     encoding: Annotated[StrictStr, Field(max_length=40, pattern=r"^[A-Za-z0-9_\-]+$")] | None = Field(
         default=None, description="Of text files, as Python names it; left out: utf-8."
     )
-    delimiter: Annotated[StrictStr, AfterValidator(_delimiter)] | None = Field(
+    delimiter: Annotated[StrictStr, Field(max_length=2), AfterValidator(_delimiter)] | None = Field(
         default=None, description="Of text files, one ASCII character; left out: found out for csv, a tab for tsv."
     )
     columns: Annotated[dict[ColumnName, ColumnKind], Field(max_length=10_000)] = Field(

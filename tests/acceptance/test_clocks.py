@@ -96,8 +96,8 @@ def _check_nothing_lost(client: Client, study_id: int) -> None:
 
 
 def _check_rest(client: Client, study_id: int, began_s: float) -> None:
-    answers = [client._http.get(f"/api/v1/studies/{study_id}{path}").raise_for_status().json() for path in DATED]
-    answers.append(client._http.get("/api/v1/workers").raise_for_status().json())
+    answers = [client._wire.http.get(f"/api/v1/studies/{study_id}{path}").raise_for_status().json() for path in DATED]
+    answers.append(client._wire.http.get("/api/v1/workers").raise_for_status().json())
     found = [moment for answer in answers for moment in moments(answer)]
     assert len(found) > 20
     assert [moment for moment in found if not RFC_3339_UTC.fullmatch(moment)] == []
@@ -116,7 +116,7 @@ def _check_mlflow(client: Client, study_id: int) -> None:
         run = client.mlflow_run(run_id)["info"]
         assert (run["start_time"], run["end_time"]) == (_ms(trial.started_at), _ms(trial.finished_at))
         params = {"run_id": run_id, "metric_key": "val/loss"}
-        history = client._http.get("/mlflow/api/2.0/mlflow/metrics/get-history", params=params).json()["metrics"]
+        history = client._wire.http.get("/mlflow/api/2.0/mlflow/metrics/get-history", params=params).json()["metrics"]
         reports = client.reports(study_id, trial.number).items
         shown = {(point["step"], point["timestamp"]) for point in history}
         assert {(each.step, _ms(each.reported_at)) for each in reports} <= shown

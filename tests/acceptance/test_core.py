@@ -49,7 +49,7 @@ def test_every_built_in_data_set_is_tuned(client: Client, dataset: str) -> None:
 
 
 def _get(client: Client, path: str) -> dict[str, list[dict[str, str]]]:
-    answer = client._http.get(path)
+    answer = client._wire.http.get(path)
     answer.raise_for_status()
     return answer.json()  # type: ignore[no-any-return]
 

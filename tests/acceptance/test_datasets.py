@@ -69,7 +69,7 @@ def test_a_table_of_mixed_columns_ends_as_a_model_that_predicts_raw_rows(
     best = client.best(study.id)[0]
     assert (best.metrics or {})["val/roc_auc"] > 0.7
 
-    location = client._http.get(study.links["mlflow"]).headers["location"]
+    location = client._wire.http.get(study.links["mlflow"]).headers["location"]
     experiment_id = location.split("/experiments/")[1].split("/")[0]
     printed = strangers.run(
         PREDICT,

@@ -20,6 +20,9 @@ OPEN_TO_WORKERS = {
     ("POST", "/api/v1/attempts/{attempt_id}/complete"),
     ("POST", "/api/v1/attempts/{attempt_id}/fail"),
     ("POST", "/api/v1/attempts/{attempt_id}/release"),
+    ("PUT", "/api/v1/attempts/{attempt_id}/checkpoint"),
+    ("GET", "/api/v1/attempts/{attempt_id}/checkpoints/{sha256}"),
+    ("POST", "/api/v1/attempts/{attempt_id}/resumed"),
     ("PUT", "/api/v1/workers/{worker_id}"),
     ("DELETE", "/api/v1/workers/{worker_id}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}/files"),
@@ -55,15 +58,22 @@ def study(admin: httpx.Client) -> dict[str, Any]:
     return made
 
 
-def test_of_all_operations_it_may_use_nine(worker: httpx.Client, admin: httpx.Client) -> None:
+def test_of_all_operations_it_may_use_twelve(worker: httpx.Client, admin: httpx.Client) -> None:
     document = admin.get("/api/v1/openapi.json").json()
     operations = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert operations >= OPEN_TO_WORKERS
-    filled = {"study_id": "1", "number": "0", "attempt_id": ATTEMPT, "version": "1", "path": "log.txt"}
+    filled = {
+        "study_id": "1",
+        "number": "0",
+        "attempt_id": ATTEMPT,
+        "sha256": "0" * 64,
+        "version": "1",
+        "path": "log.txt",
+    }
 
     for method, path in operations - {("GET", "/healthz"), ("GET", "/readyz")}:
         target = path
-        for part in ("study_id", "number", "attempt_id", "version", "path", "name", "worker_id", "method"):
+        for part in ("study_id", "number", "attempt_id", "sha256", "version", "path", "name", "worker_id", "method"):
             target = target.replace(f"{{{part}}}", filled.get(part, "x")).replace(f"{{{part}:path}}", "log.txt")
         status = worker.request(method, target).status_code
         assert (status != 403) == ((method, path) in OPEN_TO_WORKERS), (method, target, status)

@@ -56,7 +56,7 @@ def test_a_model_out_of_mlflow_gives_the_training_codes_probabilities(
     train_rows, rows = parts.folds[0]
     np.save(tmp_path / "rows.npy", data.x[rows])
 
-    location = client._http.get(study.links["mlflow"]).headers["location"]
+    location = client._wire.http.get(study.links["mlflow"]).headers["location"]
     experiment_id = location.split("/experiments/")[1].split("/")[0]
     strangers.run(
         PREDICT,

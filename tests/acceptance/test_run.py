@@ -56,7 +56,7 @@ def written(folder: Path, script: str) -> list[str]:
 
 
 def log_of(client: Client, study: int, number: int) -> str:
-    answer = client._http.get(f"/api/v1/studies/{study}/trials/{number}/artifacts/log.txt")
+    answer = client._wire.http.get(f"/api/v1/studies/{study}/trials/{number}/artifacts/log.txt")
     return answer.raise_for_status().text
 
 
@@ -162,7 +162,7 @@ def test_runs_that_a_script_opens_itself_stand_in_the_studys_experiment(client: 
     assert (trial.state, trial.values) == ("complete", [3.5]), trial.error
     experiment_id = client.mlflow_run(trial.run_id or "")["info"]["experiment_id"]
     query = {"experiment_ids": [experiment_id], "filter": "attributes.run_name != ''"}
-    found = client._http.post("/mlflow/api/2.0/mlflow/runs/search", json=query).raise_for_status().json()["runs"]
+    found = client._wire.http.post("/mlflow/api/2.0/mlflow/runs/search", json=query).raise_for_status().json()["runs"]
     runs = {each["info"]["run_name"]: each for each in found}
     assert {"fold 0", "fold 1", "afterwards"} <= set(runs)
     tags = {each["key"]: each["value"] for each in runs["fold 1"]["data"]["tags"]}

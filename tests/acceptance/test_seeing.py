@@ -114,9 +114,9 @@ def test_what_a_trial_used_of_the_machine_is_a_curve_in_mlflow(
 
 
 def mlflow_run(client: Client, study_id: int, number: int) -> dict[str, Any]:
-    location = client._http.get(client.trial(study_id, number).links["mlflow"]).headers["location"]
+    location = client._wire.http.get(client.trial(study_id, number).links["mlflow"]).headers["location"]
     run_id = location.rpartition("/runs/")[2]
-    answer = client._http.get("/mlflow/api/2.0/mlflow/runs/get", params={"run_id": run_id})
+    answer = client._wire.http.get("/mlflow/api/2.0/mlflow/runs/get", params={"run_id": run_id})
     run: dict[str, Any] = answer.raise_for_status().json()["run"]
     return run
 
@@ -200,13 +200,13 @@ def test_one_trial_of_a_profiled_study_has_its_trace_and_table_of_operators_in_m
 
 
 def artifacts(client: Client, study_id: int, number: int) -> list[ArtifactOut]:
-    return client._call("GET", f"/studies/{study_id}/trials/{number}/artifacts", ArtifactList).items
+    return client._wire.call("GET", f"/studies/{study_id}/trials/{number}/artifacts", ArtifactList).items
 
 
 def mlflow_files(service: up.Service, client: Client, study_id: int, number: int) -> dict[str, bytes]:
     """The profile's files at a trial's run, by path."""
     run_id = mlflow_run(client, study_id, number)["info"]["run_id"]
-    http = client._http
+    http = client._wire.http
     listed = http.get("/mlflow/api/2.0/mlflow/artifacts/list", params={"run_id": run_id, "path": "profile"})
     paths = [each["path"] for each in listed.raise_for_status().json().get("files", [])]
     return {
@@ -263,7 +263,7 @@ def test_the_experiments_description_leads_back_to_the_study_and_its_dashboard(
 ) -> None:
     study = ended(client, client.submit(spec(budget={"trials": 1})).id)
     run_info = mlflow_run(client, study.id, 0)
-    http = client._http
+    http = client._wire.http
     params = {"experiment_id": run_info["info"]["experiment_id"]}
     experiment = http.get("/mlflow/api/2.0/mlflow/experiments/get", params=params).raise_for_status().json()
     tags = {tag["key"]: tag["value"] for tag in experiment["experiment"]["tags"]}

@@ -20,7 +20,7 @@ from tests.chaos.races import cancel_racing_complete, race_for_last_trials, same
 from tests.chaos.recovery import busy, until_elsewhere, until_more, until_reports_come
 from tests.chaos.world import NETWORK_PLACE, Worker, World
 from tuner.client import Client, ClientError
-from tuner.wire import CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import CompleteBody, FailBody, ReportBody
 
 HOUR_S = 3600
 CHILD_ENDS_S = 10.0  # within which a killed worker's training process is gone

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.chaos.world import World
 from tuner.client import ClientError
-from tuner.wire import ClaimBody, ClaimedAttempt, CompleteBody
+from tuner.wire_attempts import ClaimBody, ClaimedAttempt, CompleteBody
 
 
 def same_key_fifty_times(world: World, chance: random.Random) -> None:

@@ -15,7 +15,8 @@ from tests.studying import claim, complete, fail, report, submit
 from tuner import attempts, lifecycle, studies, views
 from tuner.domain.errors import InvalidError, StaleAttemptError, WrongStateError
 from tuner.maintenance import reap
-from tuner.wire import ClaimedAttempt, CompleteBody, StudyOut
+from tuner.wire import StudyOut
+from tuner.wire_attempts import ClaimedAttempt, CompleteBody
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,12 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, studies, views
+from tuner import attempts, lifecycle, views
 from tuner.domain.ends import Memory
 from tuner.maintenance import reap
 from tuner.store import workers
-from tuner.wire import CompleteBody, FailBody, TrialDetail
+from tuner.wire import TrialDetail
+from tuner.wire_attempts import CompleteBody, FailBody
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +182,7 @@ def test_what_a_complete_trial_did_to_fit_is_recorded(engine: Engine) -> None:
 def test_a_cancelled_trial_says_so(engine: Engine) -> None:
     study_id = submit(engine)
     claim(engine)
-    studies.cancel(engine, study_id)
+    lifecycle.cancel(engine, study_id)
 
     assert end(engine, study_id) == {"reason": "cancelled"}
 

@@ -20,8 +20,8 @@ from tuner.domain.errors import InvalidError
 from tuner.inspection import Limits
 from tuner.settings import Settings
 
-ENOUGH = Limits(upload_bytes=2**30, memory_bytes=4 * 2**30, time_s=60)
-LITTLE = Limits(upload_bytes=2**30, memory_bytes=2**30, time_s=60)
+ENOUGH = Limits(upload_bytes=2**30, memory_bytes=4 * 2**30, time_s=60, min_free_bytes=0)
+LITTLE = Limits(upload_bytes=2**30, memory_bytes=2**30, time_s=60, min_free_bytes=0)
 
 
 def refusal(folder: Path, limits: Limits) -> str:
@@ -61,7 +61,7 @@ def test_a_file_that_unpacks_to_more_than_there_is_memory_for_is_too_large(tmp_p
 def test_a_file_that_takes_too_long_is_too_slow(tmp_path: Path) -> None:
     folder = store(tmp_path / "set", {"data.csv": "a,y\n" + "1.5,2\n" * 8_000_000}, target="y")
 
-    limits = Limits(upload_bytes=2**30, memory_bytes=4 * 2**30, time_s=1)
+    limits = Limits(upload_bytes=2**30, memory_bytes=4 * 2**30, time_s=1, min_free_bytes=0)
     assert "too slow to read: it has 1 s" in refusal(folder, limits)
 
 

@@ -14,7 +14,8 @@ from tests.auditor import audit
 from tests.studying import claim, complete, fail, submit
 from tuner import attempts, lifecycle, views
 from tuner.domain.errors import StaleAttemptError, WrongStateError
-from tuner.wire import ClaimedAttempt, StudyOut
+from tuner.wire import StudyOut
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_lifecycle import ExtendBody
 
 ROUNDS = 200

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tests.studying import claim, complete, fail, report, submit
 from tuner import attempts, show, show_trial, views
-from tuner.wire import CompleteBody
+from tuner.wire_attempts import CompleteBody
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tuner.domain.spec import StudySpec
 from tuner.maintenance import reap
 from tuner.store import queue
 from tuner.store.database import transaction
-from tuner.wire import CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import CompleteBody, FailBody, ReportBody
 from tuner.wire_lifecycle import ExtendBody
 
 MAX_STUDIES = 3

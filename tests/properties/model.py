@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.domain.spec import StudySpec
-from tuner.wire import ClaimedAttempt, CompleteBody
+from tuner.wire_attempts import ClaimedAttempt, CompleteBody
 
 OPEN = {"queued", "running"}  # something new may start
 PLANNED = {*OPEN, "paused"}  # takes points and more budget as it is

@@ -96,7 +96,7 @@ def busy() -> Iterator[tuple[str, list[float]]]:
 def test_the_client_comes_back_no_sooner_than_it_was_told(busy: tuple[str, list[float]]) -> None:
     url, asked_s = busy
     with Client(url, "key") as client:
-        client._send("GET", "/trainers")
+        client._wire.send("GET", "/trainers")
 
     assert len(asked_s) == 3
     assert all(after - before >= 1.0 for before, after in itertools.pairwise(asked_s))

@@ -160,7 +160,7 @@ def count_ended(connection: Connection, trial_id: int, end_reason: str) -> int:
 
 def live_of_study(connection: Connection, study_id: int) -> list[AttemptRow]:
     query = select(attempts).join(trials).where(trials.c.study_id == study_id, attempts.c.state == "running")
-    return list(connection.execute(query))
+    return list(connection.execute(query.order_by(attempts.c.trial_id)))  # as all do who lock several
 
 
 def _has_run_out() -> ColumnElement[bool]:

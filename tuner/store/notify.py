@@ -13,6 +13,8 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import Engine, text
 
+from tuner.store.database import TRANSIENT
+
 CHANNEL = "tuner_work"
 RECONNECT_S = 1.0
 
@@ -20,9 +22,15 @@ log = structlog.get_logger()
 
 
 def work(engine: Engine) -> None:
-    """Says that there is work; in a transaction of its own, since NOTIFY makes commits go one by one."""
-    with engine.begin() as connection:
-        connection.execute(text(f"notify {CHANNEL}"))
+    """Says that there is work; in a transaction of its own, since NOTIFY makes commits go one by one.
+
+    What made the work is committed by now, so a database that is away just then is no refusal of it.
+    """
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f"notify {CHANNEL}"))
+    except TRANSIENT as error:
+        log.warning("nobody was told that there is work", error=str(error).splitlines()[0])
 
 
 class Listener:

@@ -181,6 +181,7 @@ trials = Table(
     CheckConstraint(f"(finished_at is not null) = ({_FINISHED})", "finished_at"),
     CheckConstraint(f"(finish_seq is not null) = ({_FINISHED})", "finish_seq"),
     Index("ix_trials_finish_seq", "study_id", "finish_seq"),
+    Index("ix_trials_retry_of", "retry_of", postgresql_where=text("retry_of is not null")),
     Index(
         "ix_trials_unfinished",
         "study_id",

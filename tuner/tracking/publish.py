@@ -68,7 +68,11 @@ def publish_study(
     except GoneError:
         return Published()
     if study.state not in ENDED and study.published_at is not None:
-        experiments.reopen(engine, target.mlflow, study)
+        try:
+            experiments.reopen(engine, target.mlflow, study)
+        except MlflowRefusedError:
+            experiments.mend(target.mlflow, experiment, [study.parent_run_id])
+            raise
     outcomes = Trials(engine, target, holder, study, spec, experiment).publish(but=but, limit=limit)
     done = _summed(outcomes, is_behind=len(outcomes) >= limit)
     refused = [each.due.trial.run_id for each in outcomes if isinstance(each.error, MlflowRefusedError)]

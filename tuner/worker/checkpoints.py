@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_checkpoints import CheckpointOut
 from tuner.worker.messages import Resumed, Saved
 

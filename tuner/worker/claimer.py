@@ -11,7 +11,7 @@ import uuid
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimBody, ClaimedAttempt
+from tuner.wire_attempts import ClaimBody, ClaimedAttempt
 from tuner.worker.lease import RETRY_S
 from tuner.worker.room import Room
 

@@ -20,7 +20,7 @@ import structlog
 
 from tuner import dataset_folder
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 
 MAX_BYTES = 10 * 2**30
 RETRY_S = 1.0

@@ -12,7 +12,7 @@ from typing import Self
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_lifecycle import HEARTBEAT_S
 
 RETRY_S = 1.0

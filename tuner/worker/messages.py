@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from tuner.domain.ends import Memory
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 
 
 class Run(BaseModel):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker.messages import Done, Failed, Outcome
 from tuner.worker.trial_log import END_MARK
 

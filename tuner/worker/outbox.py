@@ -12,7 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from tuner.client import Client, ClientError
-from tuner.wire import MAX_LOG_TEXT, MAX_METRICS, MAX_REPORTS, LogBody, ReportBody
+from tuner.wire_attempts import MAX_LOG_TEXT, MAX_METRICS, MAX_REPORTS, LogBody, ReportBody
 from tuner.worker.messages import Reported
 from tuner.worker.meter import Meter
 from tuner.worker.spool import Spool
@@ -74,7 +74,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether every report that was added is acknowledged."""
-        return not self._waiting
+        return self._waiting.is_empty
 
     @property
     def _has_log(self) -> bool:

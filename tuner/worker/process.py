@@ -15,7 +15,7 @@ import threading
 
 from tuner.domain.ends import Memory
 from tuner.settings import child_environment
-from tuner.wire import FailBody
+from tuner.wire_attempts import FailBody
 from tuner.worker.devices import Device
 from tuner.worker.kernel import Kills, children_peak_bytes
 from tuner.worker.messages import Decide, FromChild, Run, Told

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimedAttempt, CompleteBody, FailBody, TrialEnded
+from tuner.wire_attempts import ClaimedAttempt, CompleteBody, FailBody, TrialEnded
 from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.lease import RETRY_S, Lease, raise_if_stale
 from tuner.worker.messages import Done, Failed, Outcome, Stopped

@@ -21,7 +21,7 @@ from tuner import disk
 from tuner.client import Client, ClientError
 from tuner.dataset_folder import BrokenFolderError
 from tuner.tracebacks import told
-from tuner.wire import ClaimedAttempt, FailBody
+from tuner.wire_attempts import ClaimedAttempt, FailBody
 from tuner.worker import results
 from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.claimer import Claimer

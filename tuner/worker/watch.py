@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tuner.wire import ClaimedAttempt, FailBody
+from tuner.wire_attempts import ClaimedAttempt, FailBody
 
 
 class Watch:

@@ -17,7 +17,7 @@ import uvicorn
 from api.app import rest_app
 from api.gate import Gate
 from tests.integration.conftest import ADMIN
-from tuner import keys
+from tuner import keys, logs
 from tuner.settings import Settings
 from tuner.store import database
 
@@ -31,6 +31,7 @@ def serve(database_url: str, data: Path, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    logs.configure("server")  # to stderr: stdout is for process ids
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the killed are gone at once
     shared = socket.socket(fileno=int(sys.argv[1]))
     for line in sys.stdin:

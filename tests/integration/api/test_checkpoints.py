@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, checkpoints, studies, views
+from tuner import attempts, checkpoints, lifecycle, studies, views
 from tuner.domain.errors import TooLargeError
 from tuner.maintenance import checkpoints as duty
 from tuner.maintenance import reap
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 
 
 def put(http: httpx.Client, attempt: ClaimedAttempt, step: int, content: bytes, /, **changes: Any) -> httpx.Response:
@@ -126,7 +126,7 @@ def test_an_attempt_that_ends_while_it_sends_is_not_listened_to(engine: Engine, 
 
     announced = checkpoints.Announced(0, 1, digest(b"one"))
     with pytest.raises(attempts.StaleAttemptError):
-        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 100)
+        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 100, 0)
 
     assert stored(tmp_path) == []
     assert claim(engine)[0].checkpoints == []
@@ -142,7 +142,7 @@ def test_one_that_is_too_large_is_refused(engine: Engine, tmp_path: Path) -> Non
 
     announced = checkpoints.Announced(0, 1, digest(b"x" * 150))
     with pytest.raises(TooLargeError):
-        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 149)
+        anyio.run(checkpoints.receive, engine, tmp_path / "artifacts", attempt.attempt_id, announced, stream(), 149, 0)
 
     assert stored(tmp_path) == []
 
@@ -228,11 +228,11 @@ def end_failed(engine: Engine, attempt: ClaimedAttempt) -> None:
 
 
 def end_cancelled(engine: Engine, attempt: ClaimedAttempt) -> None:
-    studies.cancel(engine, attempt.study_id)
+    lifecycle.cancel(engine, attempt.study_id)
 
 
 def end_deleted(engine: Engine, attempt: ClaimedAttempt) -> None:
-    studies.cancel(engine, attempt.study_id)
+    lifecycle.cancel(engine, attempt.study_id)
     studies.delete(engine, attempt.study_id)
 
 

@@ -12,7 +12,7 @@ from tests.auditor import audit
 from tests.studying import claim, complete, external, report, submit
 from tuner import attempts, specfile
 from tuner.sampling import transfer
-from tuner.wire import CompleteBody
+from tuner.wire_attempts import CompleteBody
 
 
 def test_a_history_travels_through_optunas_file_into_a_new_study(

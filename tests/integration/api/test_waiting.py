@@ -24,7 +24,7 @@ from tests.studying import external
 from tuner import keys
 from tuner.client import Client
 from tuner.settings import Settings
-from tuner.wire import ClaimBody
+from tuner.wire_attempts import ClaimBody
 
 ADMIN, PLACES = "admin-key-for-this-test-only", 3
 WITHOUT_WORK = "nothing@1"

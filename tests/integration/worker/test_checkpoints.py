@@ -15,7 +15,7 @@ from tests.acceptance.waiting import until
 from tests.studying import claim, submit
 from tuner import attempts
 from tuner.client import Client
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.messages import Resumed, Saved
 

@@ -14,7 +14,7 @@ from api.gate import Gate
 from tests.serving import serving
 from tuner import dataset_folder
 from tuner.client import Client, ClientError
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import data_cache
 from tuner.worker.data_cache import DataCache
 

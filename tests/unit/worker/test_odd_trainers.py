@@ -16,7 +16,7 @@ import torch
 from trainers import catalog
 from trainers.contract import TrainResult
 from trainers.data.builtin import BUILTIN
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import training
 from tuner.worker.messages import Failed, Reported, Run
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainers.data.builtin import BUILTIN
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import profiling
 from tuner.worker.messages import Done, Run
 from tuner.worker.profiling import Profile

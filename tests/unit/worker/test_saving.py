@@ -15,7 +15,7 @@ import torch
 from trainers import catalog, checkpoint
 from trainers.contract import State, TrialStopped
 from trainers.data.builtin import BUILTIN
-from tuner.wire import ClaimedAttempt
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import saving, training
 from tuner.worker.messages import Done, Outcome, Resumed, Run, Saved, Stopped
 from tuner.worker.saving import Round, Saving
