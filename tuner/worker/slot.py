@@ -99,7 +99,9 @@ class Slot:
                 self._child.stop()
 
     def _warm_child(self) -> Child:
-        if self._child is None or not self._child.is_alive():
+        if self._child is not None and not self._child.is_alive():
+            self._drop(self._child)  # what its trainers have started may live on
+        if self._child is None:
             self._child = Child(self._device)
         return self._child
 
@@ -118,8 +120,7 @@ class Slot:
             with self._cache.held(attempt.dataset_files):
                 outcome = self._train(attempt, child, outbox, folder)
             if isinstance(outcome, Failed) and outcome.broken:
-                child.kill()
-                self._child = None
+                self._drop(child)
             outcome = self._unless_full(attempt, outcome)
             results.hand_in(self._client, attempt, outcome, child, folder, outbox, self._checkpoints)
         except StaleError:
@@ -262,8 +263,7 @@ class Slot:
     def _over_limit(self, watch: Watch, child: Child) -> FailBody | None:
         failure = watch.over_limit()
         if failure is not None:
-            child.kill()
-            self._child, self._is_training = None, False
+            self._drop(child)
         return failure
 
     def _stop_training(
@@ -276,8 +276,19 @@ class Slot:
         """
         if self._child is None or not self._is_training:
             return None
+        try:
+            child.send(Decide(decision="stop", checkpoint=outbox is not None))
+            ended = self._await_end(child, timeout_s, outbox)
+        except BaseException:
+            self._drop(child)  # it may still train, and what it says would be taken for the next trial's
+            raise
         self._is_training = False
-        child.send(Decide(decision="stop", checkpoint=outbox is not None))
+        if ended is None or (isinstance(ended, Failed) and ended.broken):
+            self._drop(child)
+        return ended if isinstance(ended, Done) else None
+
+    def _await_end(self, child: Child, timeout_s: float, outbox: Outbox | None) -> Outcome | None:
+        """How the child ended the trial; None: it is dead, or did not in time."""
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             try:
@@ -287,7 +298,10 @@ class Slot:
             if isinstance(message, Reported | Saved | Resumed) and outbox is not None:
                 self._note(message, outbox)
             if message is None or isinstance(message, Done | Failed | Stopped):
-                return message if isinstance(message, Done) else None
-        child.kill()
-        self._child = None
+                return message
         return None
+
+    def _drop(self, child: Child) -> None:
+        """Ends a child that is of no more use; the next trial gets another."""
+        self._child, self._is_training = None, False
+        child.kill()
