@@ -23,6 +23,7 @@ from tuner.worker.data_cache import DataCache
 from tuner.worker.messages import Done, Reported
 from tuner.worker.outbox import Outbox
 from tuner.worker.process import Child
+from tuner.worker.room import Room
 from tuner.worker.slot import Slot
 
 TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
@@ -41,7 +42,8 @@ def slot(client: Client, tmp_path: Path) -> Iterator[Slot]:
     scratch.mkdir()
     device = devices.find(1)[0]
     client.register("worker", WorkerBody(name="w", version="1", slots=1, devices=[device.name], trainers=TRAINERS))
-    made = Slot(client, "worker", device, TRAINERS, scratch, DataCache(client, scratch / "datasets"))
+    cache = DataCache(client, scratch / "datasets")
+    made = Slot(client, "worker", device, TRAINERS, scratch, cache, Room(scratch, 0, cache))
     made.thread.start()
     yield made
     made.drain()
