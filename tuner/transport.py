@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 import httpx
 import stamina
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -79,7 +79,7 @@ class Transport:
         except httpx.HTTPError:
             return False
 
-    def _unreachable(self, error: httpx.TransportError) -> ClientError:
+    def _unreachable(self, error: httpx.RequestError) -> ClientError:
         why = str(error) or type(error).__name__
         return ClientError(f"no answer from {self.url} ({why}): is it running (`tuner up`), and is TUNER_URL right?")
 
@@ -91,11 +91,16 @@ class Transport:
                     raise _refusal(response)
                 for chunk in response.iter_raw():
                     file.write(chunk)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unreachable(error) from None
 
     def call(self, method: str, path: str, answer: type[T], **request: Any) -> T:
-        return answer.model_validate_json(self.send(method, path, **request).content)
+        response = self.send(method, path, **request)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError:  # a page of a proxy's, perhaps
+            text = f"{response.request.url} answers, but not as the control plane does: is TUNER_URL right?"
+            raise ClientError(text, type_="unexpected") from None
 
     def send(self, method: str, path: str, *, once: bool = False, **request: Any) -> httpx.Response:
         deadline_s = time.monotonic() + self._retry_for_s
@@ -120,7 +125,7 @@ class Transport:
             with _opened(request.pop("file", None), request.pop("paths", {})) as body:
                 url = path if path.startswith(MLFLOW) else API + path
                 response = self.http.request(method, url, **request | body)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # no answer, or one that cannot be read
             raise _TryAgainError(self._unreachable(error)) from None
         if response.is_success:
             return response

@@ -24,6 +24,7 @@ from tuner.client import Client, ClientError
 from tuner.wire import WorkerBody
 from tuner.worker import devices
 from tuner.worker.data_cache import DataCache
+from tuner.worker.room import Room
 from tuner.worker.slot import Slot
 
 REGISTER_EVERY_S = 20.0
@@ -63,31 +64,32 @@ def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb:
     try:
         with Client(url, key) as client:
             cache = DataCache(client, scratch / "datasets")
-            floor = min_free_mb * 2**20
-            threads = [Slot(client, worker_id, device, trainers, scratch, cache, floor) for device in found]
+            room = Room(scratch, min_free_mb * 2**20, cache)
+            threads = [Slot(client, worker_id, device, trainers, scratch, cache, room) for device in found]
             for slot in threads:
                 slot.thread.start()
             log.info("worker started", worker=worker_id, devices=body.devices)
-            _register_until(stop, client, worker_id, body)
-            log.info("worker drains", worker=worker_id)
+            threading.Thread(target=_be_registered, args=(stop, client, worker_id, body), daemon=True).start()
+            stop.wait()
             deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
+            log.info("worker drains", worker=worker_id)
             for slot in threads:
                 slot.drain()
-            _leave(client, worker_id)
             for slot in threads:
                 slot.thread.join(max(0.0, deadline_s - time.monotonic()))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _register_until(stop: threading.Event, client: Client, worker_id: str, body: WorkerBody) -> None:
-    while True:
+def _be_registered(stop: threading.Event, client: Client, worker_id: str, body: WorkerBody) -> None:
+    """Registers again and again, and leaves in the end; each may wait long for an answer, and nobody waits for them."""
+    while not stop.is_set():
         try:
             client.register(worker_id, body)
         except ClientError as error:
             log.warning("cannot register", error=str(error))
-        if stop.wait(REGISTER_EVERY_S):
-            return
+        stop.wait(REGISTER_EVERY_S)
+    _leave(client, worker_id)
 
 
 def _leave(client: Client, worker_id: str) -> None:
@@ -102,6 +104,8 @@ def new_scratch() -> Path:
     """A folder for files on their way, after clearing those of workers that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path(f"/proc/{pid}").exists() and folder.stat().st_uid == os.geteuid():
+        if not pid.isdecimal() or folder.stat().st_uid != os.geteuid():
+            continue
+        if int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():  # in a container, each of them has our number
             shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))

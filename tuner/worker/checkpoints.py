@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+import time
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -16,11 +19,13 @@ import structlog
 from tuner.client import Client, ClientError
 from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_checkpoints import CheckpointOut
+from tuner.worker.lease import raise_if_stale
 from tuner.worker.messages import Resumed, Saved
 
 EVERY_S = 2.0  # at most, for the control plane's sake
 RETRY_S = 1.0
-NO_ANSWER = frozenset({0, 502, 503, 504})
+GONE = 404
+NO_ANSWER = frozenset({0, 429, 502, 503, 504})
 
 log = structlog.get_logger()
 
@@ -41,17 +46,15 @@ class Checkpoints:
         self._is_over = False
         self._thread: threading.Thread | None = None
 
-    def fetch(self, given_up: threading.Event) -> str | None:
-        """The file to go on from: the newest whose checksum is right; None: begin at the beginning.
+    def fetch(self) -> Future[Path | None]:
+        """Starts to fetch the file to go on from: the newest whose checksum is right; None: begin at the beginning.
 
-        A control plane that does not answer is asked again until `given_up` is set. That an attempt is no longer ours, its
-        next report will tell.
+        A control plane that does not answer is asked again until the future is cancelled; what the disk or the control plane
+        refuses is the future's error, since it says nothing of the checkpoint.
         """
-        for offered in self._attempt.checkpoints:
-            file = self._fetch_one(offered, given_up)
-            if file is not None:
-                return str(file)
-        return None
+        future: Future[Path | None] = Future()
+        threading.Thread(target=self._fetch_newest, args=(future,), daemon=True).start()
+        return future
 
     def take(self, message: Saved) -> None:
         """Notes the newest; it goes with the next `send`."""
@@ -99,26 +102,46 @@ class Checkpoints:
 
     # ---- before --------------------------------------------------------------------------------------------------
 
-    def _fetch_one(self, offered: CheckpointOut, given_up: threading.Event) -> Path | None:
+    def _fetch_newest(self, future: Future[Path | None]) -> None:
+        found = None
+        try:
+            for offered in self._attempt.checkpoints:
+                found = found or self._fetch_one(offered, future)
+        except Exception as error:
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                future.set_exception(error)
+        else:
+            with suppress(InvalidStateError):
+                future.set_result(found)
+
+    def _fetch_one(self, offered: CheckpointOut, future: Future[Path | None]) -> Path | None:
+        """A checkpoint's file; None where it is gone or not what was saved, or nobody waits for it any more."""
         about = {"study": self._attempt.study, "trial": self._attempt.trial, "step": offered.step}
-        while not given_up.is_set():
+        while not future.cancelled():
             try:
                 return self._download(offered)
             except ClientError as error:
-                if error.status not in NO_ANSWER:
-                    log.warning("a checkpoint cannot be had", **about, error=str(error))
+                raise_if_stale(error)
+                if error.status == GONE:
+                    log.warning("a checkpoint is gone, so the one before is used", **about, error=str(error))
                     return None
+                if error.status not in NO_ANSWER and error.status < 500:
+                    raise
                 log.warning("a checkpoint is waited for", **about, error=str(error))
-                given_up.wait(RETRY_S)
-            except (OSError, ValueError) as error:
+                time.sleep(RETRY_S)
+            except ValueError as error:
                 log.warning("a checkpoint is bad, so the one before is used", **about, error=str(error))
                 return None
         return None
 
     def _download(self, offered: CheckpointOut) -> Path:
         file = self.folder / f"{offered.sha256}.fetched"
-        with file.open("wb") as opened:
-            self._client.download_checkpoint(self._attempt.attempt_id, offered.sha256, opened)
+        try:
+            with file.open("wb") as opened:
+                self._client.download_checkpoint(self._attempt.attempt_id, offered.sha256, opened)
+        except BaseException:
+            file.unlink(missing_ok=True)  # a part of it would only take up room
+            raise
         with file.open("rb") as opened:
             found = hashlib.file_digest(opened, "sha256").hexdigest()
         if found != offered.sha256:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from tuner import dataset_folder
+from tuner import dataset_folder, disk
 from tuner.client import Client, ClientError
 from tuner.wire_attempts import ClaimedAttempt
 
@@ -39,6 +39,14 @@ class DataCache:
         self._sizes: OrderedDict[str, int] = OrderedDict()  # by digest, least recently used first
         self._users: Counter[str] = Counter()
         self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def evict(self) -> bool:
+        """Removes every data set that no trial uses, for want of room; gives whether there was one."""
+        with self._lock:
+            unused = [digest for digest in self._sizes if not self._users[digest]]
+            for digest in unused:
+                self._remove(digest)
+        return bool(unused)
 
     @contextmanager
     def held(self, digest: str | None) -> Iterator[None]:
@@ -92,11 +100,20 @@ class DataCache:
         with one_at_a_time:
             folder = self._root / digest.removeprefix("sha256:")
             if not folder.exists():
-                self._download(attempt.dataset, digest, folder)
+                self._download_into_room(attempt.dataset, digest, folder)
             with self._lock:
                 self._sizes[digest] = self._sizes.pop(digest, 0) or dataset_folder.size_bytes(folder)
                 self._make_room()
         return folder
+
+    def _download_into_room(self, dataset: str, digest: str, folder: Path) -> None:
+        """Downloads it; where the disk is full, once more without the data sets that nobody uses."""
+        try:
+            self._download(dataset, digest, folder)
+        except OSError as error:
+            if not disk.is_full(error) or not self.evict():
+                raise
+            self._download(dataset, digest, folder)
 
     def _download(self, dataset: str, digest: str, folder: Path) -> None:
         name, _, version = dataset.rpartition("@")
@@ -118,5 +135,9 @@ class DataCache:
             if sum(self._sizes.values()) <= self._max_bytes:
                 return
             if not self._users[digest]:
-                del self._sizes[digest]
-                shutil.rmtree(self._root / digest.removeprefix("sha256:"))
+                self._remove(digest)
+
+    def _remove(self, digest: str) -> None:
+        """Removes a data set; the lock is held."""
+        shutil.rmtree(self._root / digest.removeprefix("sha256:"))
+        del self._sizes[digest]

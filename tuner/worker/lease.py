@@ -69,7 +69,7 @@ class Lease:
 
     def _keep(self) -> None:
         every_s = heartbeat_s(self._attempt)
-        pause_s = every_s
+        pause_s = 0.0  # at once: who enters the block may have been busy before it
         while not self._ended.wait(pause_s):
             pause_s = every_s
             try:

@@ -1,6 +1,6 @@
 """Handing in how an attempt ended: its reports, then its files, then the word that counts; tried until there is an answer.
 
-Owns the order and the patience. The lease is kept in the background meanwhile, since large files take longer than one.
+Owns the order and the patience.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ LOG_TIMEOUT_S = 2.0  # within which the last of what a child has printed is read
 LAST_CHECKPOINT_S = 10.0  # within which it is sent, before a trial is given back
 FULL_PAUSE_S = 5.0  # before files are sent again to a control plane whose disk was full
 NO_ROOM = 507
+WAITED_FOR = frozenset({0, 429, 502, 503, 504, NO_ROOM})  # however long it takes
+BROKEN_S = 120.0  # of nothing but other errors of the control plane's own
 
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ log = structlog.get_logger()
 def hand_in(
     client: Client,
     attempt: ClaimedAttempt,
+    lease: Lease,
     outcome: Outcome | FailBody | None,
     child: Child,
     folder: Path,
@@ -46,6 +49,7 @@ def hand_in(
     Args:
         client: of the control plane.
         attempt: which is ours as far as we know.
+        lease: kept meanwhile, since large files take longer than one.
         outcome: what the child said, or why the slot ended it.
         child: which has trained it, alive or not.
         folder: with the trial's files.
@@ -54,21 +58,20 @@ def hand_in(
 
     Raises:
         StaleError: the attempt is no longer ours.
-        ClientError: the result is refused.
+        ClientError: the result is refused, or nothing but errors of the control plane's own came for minutes.
         OSError: the files cannot be packed.
     """
     is_given_back = outcome is None or isinstance(outcome, Stopped)
-    with Lease(client, attempt) as lease:
-        insist = partial(_insist, attempt, lease)
-        insist(partial(outbox.flush, with_log=is_given_back))
-        if _may_go_on(outcome):
-            checkpoints.finish(LAST_CHECKPOINT_S)
-        if outcome is None or isinstance(outcome, Stopped):
-            insist(partial(client.release, attempt.attempt_id))
-            return
-        tar = _packed(child, folder)
-        insist(partial(client.upload, attempt.attempt_id, tar))
-        ended = insist(partial(_end, client, attempt, outcome))
+    insist = partial(_insist, attempt, lease)
+    insist(partial(outbox.flush, with_log=is_given_back))
+    if _may_go_on(outcome):
+        checkpoints.finish(LAST_CHECKPOINT_S)
+    if outcome is None or isinstance(outcome, Stopped):
+        insist(partial(client.release, attempt.attempt_id))
+        return
+    tar = _packed(child, folder)
+    insist(partial(client.upload, attempt.attempt_id, tar))
+    ended = insist(partial(_end, client, attempt, outcome))
     log.info("trial ended", study=attempt.study, trial=attempt.trial, state=ended.state)
 
 
@@ -80,15 +83,25 @@ def _may_go_on(outcome: Outcome | FailBody | None) -> bool:
 
 
 def _insist(attempt: ClaimedAttempt, lease: Lease, call: Callable[[], T]) -> T:
-    """Calls until there is an answer; a control plane that is away, or has no room for files, is none."""
+    """Calls until there is an answer; a control plane that is away, busy, or has no room for files, is none.
+
+    An error of its own may pass as well; one that does not is a refusal in the end.
+    """
+    broken_since_s: float | None = None
     while True:
         lease.check()
         try:
             return call()
         except ClientError as error:
             raise_if_stale(error)
-            if error.status and error.status < 500:
+            if error.status in WAITED_FOR:
+                broken_since_s = None
+            elif error.status < 500:
                 raise
+            else:
+                broken_since_s = broken_since_s or time.monotonic()
+                if time.monotonic() - broken_since_s >= BROKEN_S:
+                    raise
             log.warning("the result waits", study=attempt.study, trial=attempt.trial, error=str(error))
             time.sleep(FULL_PAUSE_S if error.status == NO_ROOM else RETRY_S)
 

@@ -11,7 +11,6 @@ import queue
 import shutil
 import threading
 import time
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +21,7 @@ from tuner.client import Client, ClientError
 from tuner.dataset_folder import BrokenFolderError
 from tuner.tracebacks import told
 from tuner.wire_attempts import ClaimedAttempt, FailBody
-from tuner.worker import results
+from tuner.worker import needs, results
 from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.claimer import Claimer
 from tuner.worker.data_cache import DataCache
@@ -39,6 +38,9 @@ NO_ROOM_PAUSE_S = 10.0  # before the next claim of a machine that could not keep
 STOP_TIMEOUT_S = 10.0  # within which a child must have reached its next report
 CANCEL_TIMEOUT_S = 7.0  # the same of a trial that is no longer ours: 10 s with the heartbeat that told so
 
+Ended = Outcome | FailBody | Literal["dead"]
+"""What a child has said last, why the slot has had enough of it, or that it is dead."""
+
 log = structlog.get_logger()
 
 
@@ -52,7 +54,7 @@ class Slot:
         trainers: name@version of those that are here.
         scratch: folder for the files of trials.
         cache: the agent's data sets.
-        min_free_bytes: on the disk of `scratch`; with less, nothing is claimed.
+        room: on the disk of `scratch`; without it nothing is claimed.
     """
 
     def __init__(
@@ -63,15 +65,15 @@ class Slot:
         trainers: list[str],
         scratch: Path,
         cache: DataCache,
-        min_free_bytes: int = 0,
+        room: Room,
     ) -> None:
         self._client = client
         self._cache = cache
         self._device = device
         self._scratch = scratch
         self._draining = threading.Event()
-        self._room = Room(scratch, min_free_bytes)
-        self._claimer = Claimer(client, worker_id, trainers, self._room, self._draining)
+        self._room = room
+        self._claimer = Claimer(client, worker_id, trainers, room, self._draining)
         self._child: Child | None = None
         self._checkpoints: Checkpoints | None = None  # of the attempt that is served
         self._is_training = False
@@ -99,7 +101,9 @@ class Slot:
                 self._child.stop()
 
     def _warm_child(self) -> Child:
-        if self._child is None or not self._child.is_alive():
+        if self._child is not None and not self._child.is_alive():
+            self._drop(self._child)  # what its trainers have started may live on
+        if self._child is None:
             self._child = Child(self._device)
         return self._child
 
@@ -116,27 +120,18 @@ class Slot:
             self._checkpoints = Checkpoints(self._client, attempt, folder.with_suffix(".checkpoints"))
             child.log.clear()
             with self._cache.held(attempt.dataset_files):
-                outcome = self._train(attempt, child, outbox, folder)
-            if isinstance(outcome, Failed) and outcome.broken:
-                child.kill()
-                self._child = None
-            outcome = self._unless_full(attempt, outcome)
-            results.hand_in(self._client, attempt, outcome, child, folder, outbox, self._checkpoints)
+                end = self._train(attempt, child, outbox, folder)
+            with Lease(self._client, attempt) as lease:
+                outcome = self._unless_full(attempt, self._concluded(child, end, outbox))
+                results.hand_in(self._client, attempt, lease, outcome, child, folder, outbox, self._checkpoints)
         except StaleError:
             log.info("attempt is no longer ours", study=attempt.study, trial=attempt.trial)
             self._stop_training(child, CANCEL_TIMEOUT_S)
-        except (ClientError, BrokenFolderError) as error:  # they tell people what to do
-            log.exception("attempt is refused", study=attempt.study, trial=attempt.trial)
-            self._stop_training(child)
-            results.tell_failure(self._client, attempt, str(error))
         except Exception as error:
             log.exception("attempt failed on this side", study=attempt.study, trial=attempt.trial)
-            self._stop_training(child)
-            if disk.is_full(error):
-                self._has_room = False
-                results.give_back(self._client, attempt)
-            else:
-                results.tell_failure(self._client, attempt, told(error, self._client.key))
+            with Lease(self._client, attempt):
+                self._stop_training(child)
+                self._tell(attempt, error)
         finally:
             outbox.close()
             if self._checkpoints is not None:
@@ -146,97 +141,93 @@ class Slot:
             for beside in (".tar", ".reports"):
                 folder.with_suffix(beside).unlink(missing_ok=True)
 
+    def _tell(self, attempt: ClaimedAttempt, error: Exception) -> None:
+        """Gives back what this machine's disk has no room for; fails what else did not go well on this side."""
+        if disk.is_full(error):
+            self._make_room()
+            results.give_back(self._client, attempt)
+        elif isinstance(error, ClientError | BrokenFolderError):  # they tell people what to do
+            results.tell_failure(self._client, attempt, str(error))
+        else:
+            results.tell_failure(self._client, attempt, told(error, self._client.key))
+
+    def _make_room(self) -> None:
+        self._cache.evict()
+        self._has_room = False
+
     def _unless_full(self, attempt: ClaimedAttempt, outcome: Outcome | FailBody | None) -> Outcome | FailBody | None:
         """How the trial ended; None, given back, where it failed because this machine's disk is full."""
-        if not isinstance(outcome, Failed) or not self._room.explains(outcome.error):
+        trial = (attempt.study_id, attempt.trial)
+        if not isinstance(outcome, Failed) or not self._room.explains(trial, outcome.error):
             return outcome
         log.error("a trial failed on a full disk", study=attempt.study, trial=attempt.trial, error=outcome.error[-500:])
-        self._has_room = False
+        self._make_room()
         return None
 
-    def _train(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox, folder: Path) -> Outcome | FailBody | None:
-        """Has the child train, once the data set is here; None: it is given back."""
-        watch = Watch(attempt)
-        data_folder = None
-        if attempt.dataset_files is not None:
-            data_folder = self._fetch(attempt, watch)
-            if not isinstance(data_folder, str):
-                return data_folder
+    def _train(self, attempt: ClaimedAttempt, child: Child, outbox: Outbox, folder: Path) -> Ended | None:
+        """Has the child train, once all that it needs is here; None: the trial is to be given back."""
         assert self._checkpoints is not None
-        with Lease(self._client, attempt):
-            checkpoint = self._checkpoints.fetch(self._draining)
-        if self._draining.is_set():
-            return None
+        watch = Watch(attempt)
+        found = needs.fetch(self._client, attempt, self._cache, self._checkpoints, watch, self._draining)
+        if not isinstance(found, needs.Needs):
+            return found
         watch.heard()
+        self._is_training = True
         child.send(
             Run(
                 attempt=attempt,
                 folder=str(folder),
-                data_folder=data_folder,
-                checkpoint=checkpoint,
+                data_folder=None if found.data_folder is None else str(found.data_folder),
+                checkpoint=None if found.checkpoint is None else str(found.checkpoint),
                 checkpoint_folder=str(self._checkpoints.folder),
             )
         )
-        self._is_training = True
         return self._follow(attempt, child, watch, outbox)
 
-    def _fetch(self, attempt: ClaimedAttempt, watch: Watch) -> str | FailBody | None:
-        """The data set's folder, or how the trial failed over it; the lease is kept until it is here.
-
-        None: the slot drains, the study is paused, or this machine cannot hold the data set, which another may: the trial
-        is given back.
-        """
-        fetching = self._cache.fetch(attempt)
-        try:
-            with Lease(self._client, attempt) as lease:
-                while not self._draining.is_set() and not lease.is_paused:
-                    wait([fetching], GATHER_S)
-                    if fetching.done():
-                        return str(fetching.result())
-                    if (failure := watch.over_limit()) is not None:
-                        return failure.model_copy(update={"error": f"the data set is not here yet: {failure.error}"})
-                    lease.check()
-        except OSError:
-            log.exception("the data set cannot be kept here", study=attempt.study, dataset=attempt.dataset)
-            self._has_room = False
-        finally:
-            fetching.cancel()
-        return None
-
-    def _follow(self, attempt: ClaimedAttempt, child: Child, watch: Watch, outbox: Outbox) -> Outcome | FailBody | None:
-        """Passes on what the child says until it is done; None: it is given back. Failures seen here are FailBodies."""
+    def _follow(self, attempt: ClaimedAttempt, child: Child, watch: Watch, outbox: Outbox) -> Ended | None:
+        """Passes on what the child says until it is done; None: the trial is to be given back."""
         last_send_s = time.monotonic()
         every_s = heartbeat_s(attempt)
-        outcome: Outcome | FailBody | None = None
+        end: Ended | None = None
         is_paused = False
-        while outcome is None:
+        while end is None:
             if self._draining.is_set() or is_paused:
-                return self._stop_training(child, outbox=outbox)
-            outcome = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, every_s))
-            if outcome is None and time.monotonic() - last_send_s >= outbox.due_s(every_s):
+                return None
+            end = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, every_s))
+            if end is None and time.monotonic() - last_send_s >= outbox.due_s(every_s):
                 last_send_s = time.monotonic()
                 is_paused = self._send(attempt, child, outbox) == "pause"
             if self._checkpoints is not None and outbox.is_empty:
                 self._checkpoints.send()
-        return outcome
+        return end
 
-    def _listen(self, child: Child, watch: Watch, outbox: Outbox, *, timeout_s: float) -> Outcome | FailBody | None:
+    def _listen(self, child: Child, watch: Watch, outbox: Outbox, *, timeout_s: float) -> Ended | None:
         """Takes the child's next message, if one comes in time; gives how the trial ended, if it did."""
         try:
             message = child.inbox.get(timeout=timeout_s)
         except queue.Empty:
-            return self._over_limit(watch, child)
+            return watch.over_limit()
         watch.heard()
         if isinstance(message, Reported | Saved | Resumed):
             self._note(message, outbox)
-            return self._over_limit(watch, child)
+            return watch.over_limit()
         if message is None:
-            self._child, self._is_training = None, False
-            return child.tell_death()
+            return "dead"
         if isinstance(message, Ready):
             return None
         self._is_training = False
         return message
+
+    def _concluded(self, child: Child, end: Ended | None, outbox: Outbox) -> Outcome | FailBody | None:
+        """How a trial ended, once its child is warm for the next one or gone; None: it is given back."""
+        if end is None:
+            return self._stop_training(child, outbox=outbox)
+        if end == "dead":
+            self._child, self._is_training = None, False
+            return child.tell_death()
+        if self._is_training or (isinstance(end, Failed) and end.broken):  # over a limit, or of no more use
+            self._drop(child)
+        return end
 
     def _note(self, message: Reported | Saved | Resumed, outbox: Outbox) -> None:
         assert self._checkpoints is not None
@@ -259,13 +250,6 @@ class Slot:
             child.send(Decide(decision="prune"))
         return decision
 
-    def _over_limit(self, watch: Watch, child: Child) -> FailBody | None:
-        failure = watch.over_limit()
-        if failure is not None:
-            child.kill()
-            self._child, self._is_training = None, False
-        return failure
-
     def _stop_training(
         self, child: Child, timeout_s: float = STOP_TIMEOUT_S, *, outbox: Outbox | None = None
     ) -> Done | None:
@@ -276,8 +260,19 @@ class Slot:
         """
         if self._child is None or not self._is_training:
             return None
+        try:
+            child.send(Decide(decision="stop", checkpoint=outbox is not None))
+            ended = self._await_end(child, timeout_s, outbox)
+        except BaseException:
+            self._drop(child)  # it may still train, and what it says would be taken for the next trial's
+            raise
         self._is_training = False
-        child.send(Decide(decision="stop", checkpoint=outbox is not None))
+        if ended is None or (isinstance(ended, Failed) and ended.broken):
+            self._drop(child)
+        return ended if isinstance(ended, Done) else None
+
+    def _await_end(self, child: Child, timeout_s: float, outbox: Outbox | None) -> Outcome | None:
+        """How the child ended the trial; None: it is dead, or did not in time."""
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             try:
@@ -287,7 +282,10 @@ class Slot:
             if isinstance(message, Reported | Saved | Resumed) and outbox is not None:
                 self._note(message, outbox)
             if message is None or isinstance(message, Done | Failed | Stopped):
-                return message if isinstance(message, Done) else None
-        child.kill()
-        self._child = None
+                return message
         return None
+
+    def _drop(self, child: Child) -> None:
+        """Ends a child that is of no more use; the next trial gets another."""
+        self._child, self._is_training = None, False
+        child.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,9 +77,9 @@ def test_the_newest_good_one_is_fetched(
         stored.unlink() if content is None else stored.write_bytes(content)
     kept = Checkpoints(client, sent_by_first, tmp_path / "folder")
 
-    file = kept.fetch(threading.Event())
+    file = kept.fetch().result(30)
 
-    assert (None if file is None else Path(file).read_bytes()) == expected
+    assert (None if file is None else file.read_bytes()) == expected
     kept.forget()
     assert not (tmp_path / "folder").exists()
 
@@ -88,7 +87,7 @@ def test_the_newest_good_one_is_fetched(
 def test_a_trial_without_checkpoints_begins_at_the_beginning(
     client: Client, attempt: ClaimedAttempt, tmp_path: Path
 ) -> None:
-    assert Checkpoints(client, attempt, tmp_path / "folder").fetch(threading.Event()) is None
+    assert Checkpoints(client, attempt, tmp_path / "folder").fetch().result(30) is None
 
 
 def test_nothing_is_sent_before_the_reports_are_in(

@@ -20,6 +20,7 @@ from tuner.maintenance import reap
 from tuner.wire import AttemptOut
 from tuner.worker import devices
 from tuner.worker.data_cache import DataCache
+from tuner.worker.room import Room
 from tuner.worker.slot import Slot
 
 
@@ -77,7 +78,7 @@ def slot(worker: Client, tmp_path: Path) -> Iterator[Callable[[], Slot]]:
 
     def start() -> Slot:
         cache = DataCache(worker, tmp_path / "cache")
-        made.append(Slot(worker, "worker", devices.find(1)[0], trainers, tmp_path, cache))
+        made.append(Slot(worker, "worker", devices.find(1)[0], trainers, tmp_path, cache, Room(tmp_path, 0, cache)))
         made[0].thread.start()
         return made[0]
 
@@ -125,19 +126,18 @@ def test_a_data_set_that_does_not_come_in_time_fails_the_trial(
     assert trial.error.startswith("the data set is not here yet: ")
 
 
-def test_a_machine_that_cannot_keep_a_data_set_gives_the_trial_back(
+def test_a_machine_that_cannot_keep_a_data_set_says_why(
     app: Slow, admin: Client, study_id: int, slot: Callable[[], Slot], tmp_path: Path
 ) -> None:
     app.go_on.set()
     (tmp_path / "cache").write_text("a file, where the folder should be made")
 
-    running = slot()
-    until(lambda: "released" in [each.state for each in _attempts(admin, study_id)], "it is given back")
-    running.drain()
-    running.thread.join(60)
+    slot()
+    until(lambda: admin.study(study_id).state in {"completed", "failed"}, "the study ends")
 
-    assert admin.trial(study_id, 0).state == "waiting"
-    assert {each.state for each in _attempts(admin, study_id)} == {"released"}
+    trial = admin.trial(study_id, 0)
+    assert trial.state == "failed"
+    assert "FileExistsError" in (trial.error or "")
 
 
 def test_a_data_set_whose_files_are_gone_fails_the_trial_and_says_so(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +20,10 @@ from tuner.client import Client
 from tuner.wire import StudyOut, WorkerBody
 from tuner.worker import devices
 from tuner.worker.data_cache import DataCache
+from tuner.worker.messages import Done, Reported
+from tuner.worker.outbox import Outbox
+from tuner.worker.process import Child
+from tuner.worker.room import Room
 from tuner.worker.slot import Slot
 
 TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
@@ -36,7 +42,8 @@ def slot(client: Client, tmp_path: Path) -> Iterator[Slot]:
     scratch.mkdir()
     device = devices.find(1)[0]
     client.register("worker", WorkerBody(name="w", version="1", slots=1, devices=[device.name], trainers=TRAINERS))
-    made = Slot(client, "worker", device, TRAINERS, scratch, DataCache(client, scratch / "datasets"))
+    cache = DataCache(client, scratch / "datasets")
+    made = Slot(client, "worker", device, TRAINERS, scratch, cache, Room(scratch, 0, cache))
     made.thread.start()
     yield made
     made.drain()
@@ -122,3 +129,31 @@ def test_a_cancelled_trial_stops_and_leaves_its_child_warm(client: Client, slot:
 
     until(ends(client, after), "the next study ends")
     assert pid_of_child(slot) == pid
+
+
+def test_a_child_that_could_not_be_heard_out_is_replaced_and_its_words_are_nobodys(
+    client: Client, slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = pid_of_child(slot)
+    stop = slot._stop_training
+
+    def refuse(_message: Reported) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def stop_on_a_full_disk(child: Child, *timeout_s: float, outbox: Outbox | None = None) -> Done | None:
+        if outbox is not None:
+            monkeypatch.setattr(outbox, "add", refuse)
+        return stop(child, *timeout_s, outbox=outbox)
+
+    monkeypatch.setattr(slot, "_stop_training", stop_on_a_full_disk)
+    study = submit(client, fixed={"epochs": 10_000}, budget={"trials": 1})
+    until(lambda: len(client.reports(study.id, 0).items) > 0, "it trains")
+
+    client.pause(study.id)
+    until(lambda: client.trial(study.id, 0).attempts[0].state == "released", "it is given back")
+    after = submit(client, budget={"trials": 1})
+
+    until(ends(client, after), "the next study ends")
+    assert [attempt.state for attempt in client.trial(after.id, 0).attempts] == ["succeeded"]
+    assert pid_of_child(slot) != pid
+    client.cancel(study.id)
