@@ -187,6 +187,9 @@ def test_a_submit_is_whole_or_not_at_all_and_once(engine: Engine, server: Server
 # ---- claim -----------------------------------------------------------------------------------------------------------
 
 
+ASKED_LATER = {"name": "tpe", "seed": 1}  # random draws within the claim
+
+
 def _claim(server: Server, request_id: str) -> list[dict[str, Any]]:
     body = {"request_id": request_id, "worker_id": "w", "trainers": ["external"], "slots": 1}
     held: list[dict[str, Any]] = server.http.post("/claims", json=body).raise_for_status().json()["attempts"]
@@ -203,7 +206,7 @@ def _claim(server: Server, request_id: str) -> list[dict[str, Any]]:
 def test_a_claim_that_was_cut_off_is_answered_when_it_comes_again(
     engine: Engine, server: Server, hold: Hold, n_stored: int
 ) -> None:
-    server.http.post("/studies", json=external(budget={"trials": 2})).raise_for_status()
+    server.http.post("/studies", json=external(budget={"trials": 2}, sampler=ASKED_LATER)).raise_for_status()
 
     with killed_in_the_middle(engine, server, hold, lambda: _claim(server, "r")):
         assert (count(engine, "trials"), count(engine, "attempts")) == (n_stored, n_stored)
@@ -221,7 +224,9 @@ def test_a_claim_that_was_cut_off_is_answered_when_it_comes_again(
 
 def test_a_claim_that_nobody_repeats_costs_no_attempt(engine: Engine, server: Server) -> None:
     limits = {"max_attempts": 1}
-    server.http.post("/studies", json=external(budget={"trials": 1}, limits=limits)).raise_for_status()
+    server.http.post(
+        "/studies", json=external(budget={"trials": 1}, limits=limits, sampler=ASKED_LATER)
+    ).raise_for_status()
     with killed_in_the_middle(engine, server, update_of("trials"), lambda: _claim(server, "lost")):
         assert _claim(server, "other") == []
     with engine.begin() as connection:

@@ -19,6 +19,7 @@ from trainers.data.builtin import BUILTIN
 from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import training
 from tuner.worker.messages import Failed, Reported, Run
+from tuner.worker.saving import Saving
 
 
 def run(folder: Path) -> Run:
@@ -58,7 +59,8 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         def tell(fold: int, step: int, metrics: Mapping[str, float]) -> None:
             lines.append(Reported(fold=fold, step=step, metrics=dict(metrics), at_s=0.0).model_dump_json())
 
-        outcome = training.run_trial(run(tmp_path), "cpu", tell)
+        ours = run(tmp_path)
+        outcome = training.run_trial(ours, "cpu", tell, Saving(ours, lambda: False, lambda _: None))
         return outcome, [Reported.model_validate_json(line) for line in lines]
 
     return train
