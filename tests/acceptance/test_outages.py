@@ -169,7 +169,9 @@ def _assert_nothing_lost(service: up.Service, client: Client, study_id: int) -> 
     assert (study.state, study.end_reason, study.progress.complete) == ("completed", "trials", 4)
     for trial in client.trials(study_id):
         attempts = client.trial(study_id, trial.number).attempts
-        assert [attempt.state for attempt in attempts] == ["succeeded"], trial.number
+        *before, last = [attempt.state for attempt in attempts]
+        assert last == "succeeded", trial.number
+        assert set(before) <= {"lost"}, "a lease of 3 s may run out on a busy machine; the trial goes on"
         assert _reports(client, study_id, trial.number) == list(range(1, EPOCHS + 1)), "every report, once, in order"
     assert service.settings.database_url is not None
     engine = database.connect(service.settings.database_url)

@@ -58,7 +58,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_an_interpreter_that_will_not_do_is_told_in_one_line(checkout: Path, script: str, line: str) -> None:
     python = interpreter(checkout.parent, script)
 
-    done = run("make", "install", f"PYTHON={python}", folder=checkout)
+    done = run("make", "--no-print-directory", "install", f"PYTHON={python}", folder=checkout)
 
     assert done.returncode != 0
     assert done.stdout == line.format(python=python) + "\n"

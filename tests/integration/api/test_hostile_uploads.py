@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from tuner import uploads
 from tuner.domain.errors import InvalidError, TooLargeError
 
 ENOUGH = 100_000
+KEPT = SimpleNamespace(keep=lambda: None)  # a lease that does not run out
 END = bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -96,7 +98,7 @@ def test_a_tar_with_bytes_changed_is_taken_or_refused(data: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            rows = uploads._unpack(io.BytesIO(bytes(whole)), Path(folder), ENOUGH)
+            rows = uploads._unpack(io.BytesIO(bytes(whole)), Path(folder), ENOUGH, KEPT)
         except (InvalidError, TooLargeError):
             return
         assert sorted(row["path"] for row in rows) == sorted(
