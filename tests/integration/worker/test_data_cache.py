@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.gate import Gate
+from tests.claimed import attempt
 from tests.serving import serving
 from tuner import dataset_folder
 from tuner.client import Client, ClientError
@@ -53,34 +53,8 @@ def attempts(admin: Client, tmp_path: Path) -> list[ClaimedAttempt]:
         file.write_text("a,y\n" + "".join(f"{j + i / 10},{j % 2}\n" for j in range(20)))
         admin.upload_dataset(f"d {i}", data=file, target="y")
         (folder,) = set(store.glob("*")) - before
-        made.append(attempt(f"d {i}@1", dataset_folder.files_digest(folder)))
+        made.append(attempt(dataset=f"d {i}@1", dataset_files=dataset_folder.files_digest(folder)))
     return made
-
-
-def attempt(dataset: str, files_digest: str) -> ClaimedAttempt:
-    return ClaimedAttempt(
-        attempt_id=uuid.uuid4(),
-        study_id=1,
-        study="s",
-        trial=0,
-        params={},
-        fixed={},
-        trainer="tabular-mlp@1",
-        dataset=dataset,
-        dataset_digest="sha256:0",
-        dataset_files=files_digest,
-        task="classification",
-        objectives=[],
-        validation=0.2,
-        test=0.2,
-        folds=1,
-        repeats=1,
-        split_seed=0,
-        seed=0,
-        lease_s=30,
-        trial_minutes=None,
-        no_progress_minutes=None,
-    )
 
 
 def test_a_data_set_is_fetched_once_for_all_slots(

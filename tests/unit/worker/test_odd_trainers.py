@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,39 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.claimed import attempt
 from trainers import catalog
 from trainers.contract import TrainResult
-from trainers.data.builtin import BUILTIN
-from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import training
 from tuner.worker.messages import Failed, Reported, Run
 from tuner.worker.saving import Saving
 
 
 def run(folder: Path) -> Run:
-    attempt = ClaimedAttempt(
-        attempt_id=uuid.uuid4(),
-        study_id=1,
-        study="s",
-        trial=0,
-        params={},
-        fixed={},
-        trainer="tabular-mlp@1",
-        dataset="iris",
-        dataset_digest=BUILTIN["iris"].digest,
-        task="classification",
-        objectives=[{"metric": "loss", "direction": "minimize"}],
-        validation=0.2,
-        test=0.2,
-        folds=1,
-        repeats=1,
-        split_seed=0,
-        seed=1,
-        lease_s=30,
-        trial_minutes=None,
-        no_progress_minutes=None,
-    )
-    return Run(attempt=attempt, folder=str(folder))
+    return Run(attempt=attempt(), folder=str(folder))
 
 
 @pytest.fixture

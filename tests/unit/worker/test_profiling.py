@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import uuid
 from pathlib import Path
 
 import pytest
 import torch
 
-from trainers.data.builtin import BUILTIN
-from tuner.wire_attempts import ClaimedAttempt
+from tests.claimed import attempt
 from tuner.worker import profiling
 from tuner.worker.messages import Done, Run
 from tuner.worker.profiling import Profile
@@ -55,31 +53,7 @@ def test_a_trial_whose_profile_cannot_be_written_is_complete_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / profiling.FOLDER).write_text("in the way of the folder")
-    attempt = ClaimedAttempt(
-        attempt_id=uuid.uuid4(),
-        study_id=1,
-        study="s",
-        trial=0,
-        params={},
-        fixed={"epochs": 2},
-        trainer="tabular-mlp@1",
-        dataset="iris",
-        dataset_digest=BUILTIN["iris"].digest,
-        task="classification",
-        objectives=[{"metric": "loss", "direction": "minimize"}],
-        validation=0.2,
-        test=0.2,
-        folds=1,
-        repeats=1,
-        split_seed=0,
-        seed=1,
-        lease_s=30,
-        trial_minutes=None,
-        no_progress_minutes=None,
-        profile=True,
-    )
-
-    run = Run(attempt=attempt, folder=str(tmp_path))
+    run = Run(attempt=attempt(fixed={"epochs": 2}, profile=True), folder=str(tmp_path))
     outcome = profiling.run_trial(run, "cpu", lambda *_: None, Saving(run, lambda: False, lambda _: None))
 
     assert isinstance(outcome, Done)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,39 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.claimed import attempt
 from trainers import catalog, checkpoint
 from trainers.contract import State, TrialStopped
-from trainers.data.builtin import BUILTIN
-from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import saving, training
 from tuner.worker.messages import Done, Outcome, Resumed, Run, Saved, Stopped
 from tuner.worker.saving import Round, Saving
-
-
-def attempt(**changes: Any) -> ClaimedAttempt:
-    values = {
-        "attempt_id": uuid.uuid4(),
-        "study_id": 1,
-        "study": "s",
-        "trial": 0,
-        "params": {},
-        "fixed": {"epochs": 4, "dropout": 0.2},
-        "trainer": "tabular-mlp@1",
-        "dataset": "iris",
-        "dataset_digest": BUILTIN["iris"].digest,
-        "task": "classification",
-        "objectives": [{"metric": "loss", "direction": "minimize"}],
-        "validation": 0.2,
-        "test": 0.2,
-        "folds": 1,
-        "repeats": 1,
-        "split_seed": 0,
-        "seed": 1,
-        "lease_s": 30,
-        "trial_minutes": None,
-        "no_progress_minutes": None,
-    }
-    return ClaimedAttempt.model_validate(values | changes)
 
 
 class Agent:
@@ -55,7 +27,10 @@ class Agent:
         (folder / "files").mkdir(exist_ok=True)
         self.told: list[Saved | Resumed] = []
         self.run = Run(
-            attempt=attempt(**changes), folder=str(folder / "files"), checkpoint=found, checkpoint_folder=str(folder)
+            attempt=attempt(**{"fixed": {"epochs": 4, "dropout": 0.2}} | changes),
+            folder=str(folder / "files"),
+            checkpoint=found,
+            checkpoint_folder=str(folder),
         )
         self.saving = Saving(self.run, lambda: wants, self.told.append)
 
