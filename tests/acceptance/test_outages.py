@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import httpx
 import psutil
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from tests.acceptance.waiting import ended, until
@@ -129,18 +129,9 @@ def test_training_goes_on_while_backends_are_terminated(
 def test_the_api_answers_while_all_connections_are_taken(
     mine: up.Service, client: Client, http: httpx.Client, admin: Engine, study_id: int
 ) -> None:
-    taken = []
-    terminate = text(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tuner' and pid <> all(:ours)"
-    )
+    taken: list[Connection] = []
     try:
-        while not taken or len(taken) < 200:
-            try:
-                taken.append(admin.connect())
-            except OperationalError:
-                ours = [connection.execute(text("select pg_backend_pid()")).scalar_one() for connection in taken]
-                if not taken[0].execute(terminate, {"ours": ours}).all():
-                    break
+        until(lambda: _takes_all(admin, taken), "every connection is ours")
         refused = [http.get(path) for path in PATHS]
         assert {answer.status_code for answer in refused} == {503}
         time.sleep(2 * LEASE_S)
@@ -150,6 +141,18 @@ def test_the_api_answers_while_all_connections_are_taken(
 
     until(lambda: http.get("/readyz").status_code == 200, "it is healthy", 10)
     _assert_nothing_lost(mine, client, study_id)
+
+
+def _takes_all(admin: Engine, taken: list[Connection]) -> bool:
+    """Takes what connections there are, and ends those of others; whether all are ours."""
+    try:
+        while True:
+            taken.append(admin.connect())
+    except OperationalError:
+        ours = [connection.execute(text("select pg_backend_pid()")).scalar_one() for connection in taken]
+        end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tuner' and pid <> all(:ours)"
+        taken[0].execute(text(end), {"ours": ours})
+    return len(taken) == int(taken[0].execute(text("show max_connections")).scalar_one())
 
 
 def _postgres(service: up.Service) -> embedded.EmbeddedPostgres:
