@@ -54,7 +54,7 @@ class EmbeddedPostgres:
         """Starts it again if it has died, for example by the kernel's hand; says whether it did."""
         if self.process.poll() is None:
             return False
-        _end_leftover(self.cluster)
+        _end_leftover(self.cluster, self.socket_folder)
         self.process = _postgres(self.cluster, self.socket_folder, self.log, self.user)
         _wait_until_ready(self.process, self.socket_folder, self.log)
         return True
@@ -96,8 +96,8 @@ def start(data_folder: Path) -> EmbeddedPostgres:
         cluster = _cluster_folder(data_folder, user)
         if not (cluster / "PG_VERSION").exists():
             _initdb(cluster, user)
-        _end_leftover(cluster)
         socket_folder = _socket_folder(cluster, user)
+        _end_leftover(cluster, socket_folder)
         log = data_folder / "postgres.log"
         process = _postgres(cluster, socket_folder, log, user)
         url = f"postgresql+psycopg2://tuner@/tuner?host={quote(str(socket_folder))}"
@@ -214,16 +214,23 @@ def _postgres(cluster: Path, sockets: Path, log: Path, user: pwd.struct_passwd |
         )
 
 
-def _end_leftover(cluster: Path) -> None:
-    """Ends a postmaster that outlived its owner, for example after a SIGKILL; we hold the folder's lock."""
+def _end_leftover(cluster: Path, sockets: Path) -> None:
+    """Ends a postmaster that outlived its owner, for example after a SIGKILL; we hold the folder's lock.
+
+    What a dead one left is removed: PostgreSQL does not start where its own lock files name a process that is there, and the
+    number of a dead postmaster may be another's by now, or that of one that nobody has waited for.
+    """
     pid_file = cluster / "postmaster.pid"
-    if not pid_file.exists():
-        return
-    first = pid_file.read_text().partition("\n")[0]
-    if not first.isdecimal():  # cut short by a full disk
-        pid_file.unlink()
-        return
-    pid = int(first)
+    first = pid_file.read_text().partition("\n")[0] if pid_file.exists() else ""
+    if first.isdecimal():  # else cut short by a full disk
+        _end_postmaster(cluster, pid_file, int(first))
+    pid_file.unlink(missing_ok=True)
+    for left in sockets.glob(".s.PGSQL.*"):
+        left.unlink(missing_ok=True)
+
+
+def _end_postmaster(cluster: Path, pid_file: Path, pid: int) -> None:
+    """Ends this process if it serves the cluster."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -235,7 +242,6 @@ def _end_leftover(cluster: Path) -> None:
             time.sleep(0.02)
         if pid_file.exists() and Path(f"/proc/{pid}").exists():
             raise EmbeddedPostgresError(f"PostgreSQL {pid} still serves {cluster} and does not stop: end it by hand")
-    pid_file.unlink(missing_ok=True)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], sockets: Path, log: Path) -> None:

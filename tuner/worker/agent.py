@@ -16,6 +16,7 @@ import uuid
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import structlog
 
 from trainers import catalog
@@ -106,6 +107,14 @@ def new_scratch() -> Path:
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         if not pid.isdecimal() or folder.stat().st_uid != os.geteuid():
             continue
-        if int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():  # in a container, each of them has our number
+        if int(pid) == os.getpid() or not _lives(int(pid)):  # in a container, each of them has our number
             shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+
+
+def _lives(pid: int) -> bool:
+    """False too for one that is dead and that nobody has waited for."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
