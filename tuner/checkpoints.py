@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
 
-from tuner import disk
+from tuner import disk, drafts
 from tuner.asgi import drain
 from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
 from tuner.store import attempts, checkpoints
@@ -82,7 +82,7 @@ async def _receive(
 ) -> None:
     lease_s = (await anyio.to_thread.run_sync(_renew, engine, attempt_id)).lease_s
     renewed_s = anyio.current_time()
-    draft = root / FOLDER / f".{uuid.uuid4()}"
+    draft = drafts.path(root / FOLDER, attempt_id)
     digest = hashlib.sha256()
     size = 0
     try:
@@ -179,14 +179,6 @@ def remove_ended(engine: Engine, root: Path) -> int:
     for folder in ended:
         shutil.rmtree(folder, ignore_errors=True)
     return len(ended)
-
-
-def remove_drafts(root: Path, older_than_s: float) -> int:
-    """Removes what uploads left behind whose process was killed; gives how many there were."""
-    old = [draft for draft in (root / FOLDER).glob(".*") if disk.age_s(draft) > older_than_s]
-    for draft in old:
-        draft.unlink(missing_ok=True)
-    return len(old)
 
 
 def _renew(engine: Engine, attempt_id: uuid.UUID) -> AttemptRow:

@@ -20,13 +20,14 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine
 
-from tuner import disk, plain_tar
+from tuner import disk, drafts, plain_tar
 from tuner.asgi import drain
 from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
 from tuner.store import attempts, logs, trials
 from tuner.store.database import transaction
 from tuner.wire import ArtifactOut
 
+FOLDER = "attempts"
 LOG = "log.txt"
 MAX_FILES = 1_000
 MAX_PATH = 400
@@ -120,9 +121,10 @@ def _renewed(connection: Connection, attempt_id: uuid.UUID) -> float:
 def _store(
     engine: Engine, root: Path, attempt_id: uuid.UUID, spool: IO[bytes], limit_bytes: int, lease: _Lease
 ) -> list[ArtifactOut]:
-    folder = root / "attempts" / str(attempt_id)
+    folder = root / FOLDER / str(attempt_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{attempt_id}-", dir=folder.parent))
+    draft = drafts.path(folder.parent, attempt_id)
+    draft.mkdir()
     try:
         rows = _unpack(spool, draft, limit_bytes, lease)
         with transaction(engine) as connection:
@@ -137,14 +139,6 @@ def _store(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return [ArtifactOut.model_validate(row) for row in stored]
-
-
-def remove_drafts(root: Path, older_than_s: float) -> int:
-    """Removes what uploads left behind whose process was killed; gives how many there were."""
-    old = [draft for draft in (root / "attempts").glob(".*") if disk.age_s(draft) > older_than_s]
-    for draft in old:
-        shutil.rmtree(draft, ignore_errors=True)
-    return len(old)
 
 
 def _unpack(spool: IO[bytes], draft: Path, limit_bytes: int, lease: _Lease) -> list[dict[str, object]]:
@@ -206,7 +200,7 @@ def find(connection: Connection, root: Path, study_id: int, number: int, path: s
     """
     trial = trials.get(connection, study_id, number)
     for row in attempts.artifacts_of_trial(connection, trial.id):
-        file = root / "attempts" / str(row.attempt_id) / path
+        file = root / FOLDER / str(row.attempt_id) / path
         if row.path == path and file.is_file():
             return file
     raise NotFoundError(f"trial {number} of study {study_id} has no file {path!r}")

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from tests.acceptance.test_up import Started
 from tests.acceptance.waiting import ended, until
-from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow
+from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow, drafts
 from tests.folders import data_folder
 from tuner import keys
 from tuner.client import Client
@@ -67,6 +67,7 @@ def test_a_restart_finds_everything_and_loses_nothing(started: Started) -> None:
     assert [(study.state, study.progress.complete) for study in studies] == [("completed", 3), ("completed", 2)]
     engine = create_engine(database.normalise(_named(again, "tuner.cli server").environ()["TUNER_DATABASE_URL"]))
     try:
+        until(lambda: not drafts(started.data / "artifacts"), "halves of uploads are cleared away", 60)
         audit(engine)
         audit_acknowledged(engine, [running, done])
         audit_files(engine, started.data / "artifacts")

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow
+from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow, drafts
 from tests.chaos.world import EPOCHS, World
 
 EPOCH = re.compile(r"  epoch (\d+): ")
@@ -50,6 +50,7 @@ def reach(world: World) -> Verdict:
     world.until(lambda: bool(world.number(ended)), "every study ends", 600)
     world.until(lambda: all(world.client.study(id_).tracking == "idle" for id_ in world.submitted), "all is shown", 600)
     settings = world.service.settings
+    world.until(lambda: not drafts(settings.artifacts), "halves of uploads are cleared away", 60)
     audit(world.engine)
     audit_acknowledged(world.engine, world.submitted)
     audit_files(world.engine, settings.artifacts)

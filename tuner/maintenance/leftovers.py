@@ -1,4 +1,4 @@
-"""Duty: remove the checkpoints of trials that have ended, and halves of their uploads.
+"""Duty: remove what trials and attempts leave in the artifact store when they end: checkpoints, and halves of uploads.
 
 Who ends a trial does not do it: it would cost every trial a statement, and most have no checkpoint.
 """
@@ -9,11 +9,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tuner import checkpoints
-
-KEEP_DRAFTS_S = 3600.0  # an upload that goes on writes to its file
+from tuner import checkpoints, drafts, uploads
 
 
 def run_once(engine: Engine, store: Path) -> int:
     """One round; gives how many trials and drafts it cleared away."""
-    return checkpoints.remove_ended(engine, store) + checkpoints.remove_drafts(store, KEEP_DRAFTS_S)
+    halves = sum(drafts.remove_ended(engine, store / folder) for folder in (checkpoints.FOLDER, uploads.FOLDER))
+    return checkpoints.remove_ended(engine, store) + halves

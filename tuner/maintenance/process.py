@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Engine
 
-from tuner.maintenance import checkpoints, publish, reap, tidy
+from tuner.maintenance import leftovers, publish, reap, tidy
 from tuner.settings import Settings
 from tuner.store import duties
 from tuner.store.database import TRANSIENT, transaction
@@ -73,7 +73,7 @@ def _duties(settings: Settings, engine: Engine, key: str) -> tuple[Duty, ...]:
     return (
         Duty("reap", 1.0, QUICK_S, lambda: reap.run_once(engine).did_much),
         Duty("publish", 0.25, LONG_S, lambda: _publish(engine, target, memory)),
-        Duty("checkpoints", 5.0, LONG_S, lambda: bool(checkpoints.run_once(engine, settings.artifacts))),
+        Duty("leftovers", 5.0, LONG_S, lambda: bool(leftovers.run_once(engine, settings.artifacts))),
         Duty("tidy", 3600.0, LONG_S, lambda: tidy.run_once(engine, settings.artifacts).did_much),
     )
 

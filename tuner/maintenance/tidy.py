@@ -1,4 +1,4 @@
-"""Duty: forget what is of no use any more: old Idempotency-Keys and answers, workers long gone, halves of uploads."""
+"""Duty: forget what is of no use any more: old Idempotency-Keys, answers, workers, and halves of uploaded data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tuner import datasets, uploads
+from tuner import datasets
 from tuner.store import tidying
 from tuner.store.database import transaction
 
@@ -43,6 +43,5 @@ def run_once(engine: Engine, store: Path) -> Counts:
         keys = tidying.remove_keys(connection, KEEP_KEYS_DAYS)
         answers = tidying.remove_answers(connection, KEEP_ANSWERS_DAYS)
         gone = tidying.remove_workers(connection, KEEP_WORKERS_DAYS)
-    old_s = KEEP_DRAFTS_HOURS * 3600.0
-    drafts = uploads.remove_drafts(store, old_s) + datasets.remove_drafts(engine, store, older_than_s=old_s)
+    drafts = datasets.remove_drafts(engine, store, older_than_s=KEEP_DRAFTS_HOURS * 3600.0)
     return Counts(keys=keys, answers=answers, workers=gone, drafts=drafts)

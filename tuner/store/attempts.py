@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -84,6 +84,12 @@ def renew(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
         .returning(attempts.c.trial_id, attempts.c.lease_s, trials.c.study_id, studies.c.state.label("study_state"))
     )
     return connection.execute(query).one_or_none()
+
+
+def running_among(connection: Connection, attempt_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these attempts that are live."""
+    query = select(attempts.c.id).where(attempts.c.id.in_(attempt_ids), attempts.c.state == "running")
+    return set(connection.execute(query).scalars())
 
 
 def renew_held(connection: Connection, trial_id: int, worker_id: str) -> AttemptRow | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,9 +14,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, checkpoints, lifecycle, studies, views
+from tuner import attempts, checkpoints, drafts, lifecycle, studies, views
 from tuner.domain.errors import TooLargeError
-from tuner.maintenance import checkpoints as duty
+from tuner.maintenance import leftovers as duty
 from tuner.maintenance import reap
 from tuner.wire_attempts import ClaimedAttempt
 
@@ -271,17 +269,25 @@ def test_a_trial_that_waits_keeps_them(engine: Engine, http: httpx.Client, store
     assert [each.step for each in claim(engine)[0].checkpoints] == [1]
 
 
-def test_halves_of_uploads_go_once_they_are_old(engine: Engine, tmp_path: Path) -> None:
-    folder = tmp_path / "artifacts" / "checkpoints"
-    folder.mkdir(parents=True)
-    for name, age_s in (("old", 7200.0), ("new", 0.0)):
-        draft = folder / f".{name}-{uuid.uuid4()}"
+def test_halves_of_uploads_go_once_their_attempt_has_ended(engine: Engine, store: Path) -> None:
+    submit(engine)
+    live, over = claim(engine, slots=2)
+    fail(engine, over, "child-died")
+    foreign = store / "attempts" / ".DS_Store"
+    of_files, of_checkpoints = (
+        {owner: drafts.path(store / folder, owner) for owner in (live.attempt_id, over.attempt_id, uuid.uuid4())}
+        for folder in ("attempts", "checkpoints")
+    )
+    for draft in of_files.values():
+        (draft / "model").mkdir(parents=True)
+    for draft in (*of_checkpoints.values(), foreign):
+        draft.parent.mkdir(exist_ok=True)
         draft.write_bytes(b"half")
-        os.utime(draft, (time.time() - age_s,) * 2)
 
-    assert duty.run_once(engine, tmp_path / "artifacts") == 1
+    assert duty.run_once(engine, store) == 4
 
-    assert [path.name[:4] for path in folder.iterdir()] == [".new"]
+    left = {path for folder in ("attempts", "checkpoints") for path in (store / folder).iterdir()}
+    assert left == {of_files[live.attempt_id], of_checkpoints[live.attempt_id], foreign}
 
 
 def test_reports_of_steps_done_again_change_nothing(engine: Engine, http: httpx.Client) -> None:

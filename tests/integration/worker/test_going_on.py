@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from tests.acceptance.waiting import until
 from tests.auditor import audit
 from tuner.client import Client
-from tuner.maintenance import checkpoints as duty
+from tuner.maintenance import leftovers as duty
 from tuner.maintenance import reap
 from tuner.settings import child_environment
 from tuner.wire import StudyOut, TrialDetail
