@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image"]
+Kind = Literal["tabular", "image", "audio"]
 Task = Literal["classification", "regression"]
 Direction = Literal["maximize", "minimize"]
 
@@ -101,7 +101,8 @@ class Dataset:
         kind: which trainers fit.
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
-            `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
+            `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
+            for audio; not always in memory whole. In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
         y: `(rows,)`: class indices `0..classes-1`, or float targets.
         feature_names: one per column for tabular data, empty for images.
@@ -109,6 +110,7 @@ class Dataset:
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
         part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
+        media: how a file became a row, as `trainers.data.media` has it; None where rows were no files.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Dataset:
     digest: str
     columns: tuple[Column, ...] = ()
     part_rows: Mapping[str, np.ndarray] | None = None
+    media: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class DatasetSource(Body):
     split_column: ColumnName | None = Field(
         default=None, description="The column that says train, validation or test of each row."
     )
+    image_size: Annotated[int, Field(ge=4, le=1024)] | None = Field(
+        default=None, description="Of a zip of images: pixels of the longer side that all get; left out: by the median."
+    )
+    sample_rate: Annotated[int, Field(ge=1_000, le=48_000)] | None = Field(
+        default=None,
+        description="Of a zip of clips: samples a second that all get; left out: as they are, 16000 at most.",
+    )
 
 
 class DatasetOut(Answer):

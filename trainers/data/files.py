@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, tables, targets
+from trainers.data import arrays, cells, columns, media, tables, targets
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -35,6 +35,8 @@ def load(folder: Path, name: str) -> Dataset:
     Raises:
         FaultsError: where it cannot be used as it is.
     """
+    if zipped := _zips(folder):
+        return media.load(zipped, read_source(folder), name, folder)
     about = folder / ABOUT
     accepted = from_json(json.loads(about.read_text(encoding="utf-8"))) if about.exists() else None
     return _read(folder, name, accepted, [])
@@ -47,6 +49,8 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
         FaultsError: where it cannot be used as it is.
     """
     notes: list[str] = []
+    if zipped := _zips(folder):
+        return media.examine(zipped, read_source(folder), folder.name, notes), notes
     dataset = _read(folder, folder.name, None, notes)
     trained = dataset.y if dataset.part_rows is None else dataset.y[dataset.part_rows["train"]]
     info = DatasetInfo(
@@ -63,6 +67,12 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
         parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
     )
     return info, notes if len(notes) <= MOST_NOTES else [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
+
+
+def _zips(folder: Path) -> dict[str, Path] | None:
+    """The folder's files by part where they are zips of images or sound."""
+    paths = find_parts(folder)
+    return paths if next(iter(paths.values())).suffix == ".zip" else None
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:

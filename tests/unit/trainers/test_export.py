@@ -17,10 +17,11 @@ import torch
 
 from tests import strangers
 from tests.unit.trainers.stored import store
+from tests.zipped import digits, packed
 from trainers import export, image_cnn, image_mlp, preprocessing, tabular_mlp
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig
 from trainers.contract import Part, TrainResult
-from trainers.data import files
+from trainers.data import files, pixels
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
 
@@ -212,3 +213,47 @@ def test_warming_up_leaves_exporting_quick_and_harmless(tmp_path: Path) -> None:
     export.save_model(result, tmp_path / "model", BUILTIN["iris"])
 
     assert (tmp_path / "model/MLmodel").is_file()
+
+
+FILES_STRANGER = """
+import sys, json, mlflow.pyfunc, pandas as pd
+from pathlib import Path
+folder, files, column = sys.argv[1:]
+model = mlflow.pyfunc.load_model(folder)
+rows = pd.DataFrame({column: [file.read_bytes() for file in sorted(Path(files).iterdir())]})
+print(model.predict(rows).to_json(orient="values", double_precision=15))
+"""
+
+
+def test_a_model_of_a_zip_of_images_predicts_files_as_the_training_code_does(tmp_path: Path) -> None:
+    content = digits(300)
+    dataset = files.load(store(tmp_path / "set", {"data.zip": packed(content)}), "d")
+    order = np.random.default_rng(0).permutation(300)
+    result = image_cnn.train(
+        Part(dataset, order[:250]),
+        Part(dataset, order[250:]),
+        ImageCnnConfig(epochs=2, width=8),
+        lambda _step, _metrics: None,
+        device="cpu",
+        seed=0,
+        objective=("loss", "minimize"),
+    )
+    export.save_model(result, tmp_path / "model", dataset)
+    (tmp_path / "files").mkdir()
+    for i, name in enumerate(sorted(content)[:70]):
+        (tmp_path / "files" / f"{i:03}").write_bytes(content[name])
+    printed = strangers.run(FILES_STRANGER, tmp_path / "model", tmp_path / "files", "image", folder=tmp_path)
+
+    predicted = np.array(json.loads(printed.splitlines()[-1]))
+    assert predicted == pytest.approx(expected(result, dataset.x[:70]), abs=1e-5)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert [(each.name, each.type.name) for each in model.metadata.signature.inputs] == [("image", "binary")]
+    lines = (tmp_path / "model/requirements.txt").read_text().splitlines()
+    assert [line.split("==")[0] for line in lines] == ["mlflow", "numpy", "pandas", "torch", "pillow"]
+    example = model.metadata.load_input_example(str(tmp_path / "model"))
+    assert len(model.predict(example)) == 3
+    decoded = np.stack([pixels.decode(each, 8, 8, 1) for each in example["image"]])
+    assert (decoded == result.example).all()
+    assert not (decoded[:, None] == dataset.x[None]).all(axis=(2, 3)).any(), "nobody's own data"
+    with pytest.raises(ValueError, match="row 1: it is no PNG"):
+        model.predict(pd.DataFrame({"image": [example["image"][0], b"?"]}))
