@@ -128,9 +128,9 @@ def _of_uploads() -> list[tuple[str, str]]:
         ("a data set's form", f"{forms.MAX_PARTS} parts, {forms.MAX_FIELDS_BYTES} bytes of fields"),
         (
             "a zip of images or clips",
-            f"{zips.MOST_FILES} files of {zips.LARGEST_FILE_BYTES // 2**20} MiB, {zips.LARGEST_TOTAL_BYTES // 2**30} GiB in all, "
-            f"{zips.HIGHEST_RATIO} times their packed size",
+            f"{zips.MOST_FILES} files of {zips.LARGEST_FILE_BYTES // 2**20} MiB, {zips.LARGEST_TOTAL_BYTES // 2**30} GiB in all",
         ),
+        ("what it unpacks to", f"{zips.HIGHEST_RATIO} times its size"),
         ("an image, a clip in it", f"{pixels.MOST_PIXELS // 10**6} million pixels, {waves.LONGEST_S // 60} minutes"),
         ("data sets that are read at once", f"{dataset_uploads.INSPECTIONS} of one process; the others wait"),
     ]

@@ -17,6 +17,7 @@ from trainers import hyperparameters as hyper
 from trainers import plugins
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Direction, Kind, Task, TrainResult
+from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 METRICS: dict[Task, dict[str, Direction]] = {
     "classification": {
@@ -117,6 +118,36 @@ TRAINERS: dict[str, Trainer] = {
                 **SHARED_SPACE,
                 "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
                 "depth": {"type": "int", "low": 1, "high": 4},
+                "width": {"type": "int", "low": 8, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
+            name="image-resnet",
+            version="1",
+            summary="Residual net in stages, for images of any size; begins from weights on disk where told.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageResnetConfig,
+            entry_point="trainers.image_resnet:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "depth": {"type": "int", "low": 1, "high": 3},
+                "width": {"type": "int", "low": 16, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
+            name="audio-classifier",
+            version="1",
+            summary="Small residual network of convolutions on log-mel spectrograms, for clips of sound.",
+            kinds=("audio",),
+            tasks=("classification",),
+            config=AudioClassifierConfig,
+            entry_point="trainers.audio_classifier:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "depth": {"type": "int", "low": 2, "high": 5},
                 "width": {"type": "int", "low": 8, "high": 64, "log": True},
             },
         ),

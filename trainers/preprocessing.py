@@ -22,7 +22,7 @@ from trainers.data.info import Column
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
 IMAGES_AT_ONCE = 1024
-LOUDEST = 32_767  # of a sample of sound
+LOUDEST = 32_768  # of a sample of sound
 HISS = 1_000.0  # deviation of invented samples
 OF_CLIPS = {"mean": [0.0], "scale": [float(LOUDEST)], "low": [-float(LOUDEST)], "high": [float(LOUDEST)]}
 MONDAY = 3.0  # 1970 began on a Thursday

@@ -13,7 +13,7 @@ FORMATS = ("WAV", "WAVEX", "FLAC")
 LONGEST_S = 600
 MOST_CHANNELS = 8
 LOWEST_RATE, HIGHEST_RATE = 1000, 192_000
-LOUDEST = 32_767
+LOUDEST = 32_768  # as 16 bits have it, below zero
 
 
 class BadClipError(ValueError):
@@ -47,7 +47,7 @@ def decode(content: bytes, sample_rate: int, samples: int) -> np.ndarray:
         mono = resample_poly(mono, sample_rate // shared, rate // shared)
     kept = mono[:samples]
     clip = np.zeros(samples, np.int16)
-    clip[: len(kept)] = np.round(np.clip(kept, -1, 1) * LOUDEST)
+    clip[: len(kept)] = np.round(kept * LOUDEST).clip(-LOUDEST, LOUDEST - 1)
     return clip
 
 

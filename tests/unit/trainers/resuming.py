@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests import clips
+from tests.unit.trainers.stored import store
+from tests.zipped import packed
 from trainers import catalog, checkpoint
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
+from trainers.data import files
 from trainers.data.info import Column
 from trainers.data.load import load
 from trainers.data.split import splits
+from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,16 @@ CASES = {
         ImageCnnConfig(epochs=4, width=8, dropout=0.2, optimizer="adam", augmentation="strong", schedule="exponential"),
         2,
     ),
+    "image-resnet, every augmentation": Case(
+        "digits",
+        ImageResnetConfig(epochs=3, width=4, depth=1, dropout=0.2, augmentation="strong", flip_p=0.5, batch_size=128),
+        2,
+    ),
+    "audio-classifier, masks and mix-up": Case(
+        "tones",
+        AudioClassifierConfig(epochs=4, width=4, depth=2, mels=16, dropout=0.2, augmentation="strong", batch_size=16),
+        2,
+    ),
     "early stopping": Case(
         "diabetes",
         TabularMlpConfig(epochs=60, learning_rate=0.02, schedule="constant", early_stopping_patience=4),
@@ -105,9 +121,10 @@ def train(
     case: Case, file: Path, *, stop_after: int | None = None, device: str = "cpu"
 ) -> tuple[Outcome, TrainResult | None]:
     """Trains until it is done or stopped; gives what there is to compare, and the result if it is done."""
-    dataset = mixed() if case.dataset == "mixed" else load(case.dataset)
-    made = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
-    train_rows, validation_rows = made.folds[0]
+    made = {"mixed": mixed, "tones": tones}
+    dataset = made[case.dataset]() if case.dataset in made else load(case.dataset)
+    parts = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
+    train_rows, validation_rows = parts.folds[0]
     losses: list[list[float]] = []
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
@@ -166,6 +183,13 @@ def mixed() -> Dataset:
             Column("lift", "boolean"),
         ),
     )
+
+
+@cache
+def tones() -> Dataset:
+    """Clips of sound out of a zip."""
+    with tempfile.TemporaryDirectory() as folder:
+        return files.load(store(Path(folder, "set"), {"data.zip": packed(clips.tones())}), "tones")
 
 
 if __name__ == "__main__":

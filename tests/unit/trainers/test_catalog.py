@@ -25,11 +25,14 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
     assert catalog.get("image-mlp") is catalog.for_kind("image")
+    assert catalog.get("audio-classifier") is catalog.for_kind("audio")
     assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, tabular-mlp"):
+    with pytest.raises(
+        catalog.UnknownTrainerError, match="audio-classifier, image-cnn, image-mlp, image-resnet, tabular-mlp"
+    ):
         catalog.get("image-mpl")
 
 
