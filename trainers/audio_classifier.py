@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainers import augmentation, convolutions, loop, tasks
 from trainers.augmentation import Augment, Draws
 from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
-from trainers.data import on_device
+from trainers.data import on_device, streaming
 from trainers.media_configs import AudioClassifierConfig
 from trainers.spectrograms import LogMel, SpecAugment
 
@@ -82,7 +82,8 @@ def train(
     strengths = _strengths(config)
     log_mel = LogMel(data.preprocessing["media"]["sample_rate"], config.mels)
     network = Network(log_mel, data.outputs, config, strengths).to(device)
-    log_mel.fit(torch.split(data.x_train, FITTED_AT_ONCE))
+    places = torch.split(torch.arange(len(data.x_train), device=device), FITTED_AT_ONCE)
+    log_mel.fit(streaming.batches(data.x_train, places))
     problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
     return loop.fit(
         network,

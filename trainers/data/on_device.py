@@ -1,4 +1,4 @@
-"""A split's two parts, preprocessed once and resident on a device; kept from trial to trial.
+"""A split's two parts, preprocessed once and resident on a device, or streamed to it; kept from trial to trial.
 
 Owns the only state that outlives a trial: a cache bounded in bytes, the least recently used split leaving first. It is
 read-only for trainers and meant for a process that trains one trial at a time.
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from trainers import preprocessing
 from trainers.contract import Part, Task
+from trainers.data import streaming
 from trainers.data.info import Column
+from trainers.data.streaming import Rows
 
 CACHE_BYTES = 2**30
 _cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str], OnDevice] = OrderedDict()
@@ -29,7 +31,8 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)` or `(rows, channels, height, width)`.
+        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`; where that is too large
+            for the device, rows that stream to it.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
         x_validation: like x_train.
         y_validation: like y_train.
@@ -39,9 +42,9 @@ class OnDevice:
     """
 
     task: Task
-    x_train: Tensor
+    x_train: Rows
     y_train: Tensor
-    x_validation: Tensor
+    x_validation: Rows
     y_validation: Tensor
     y_raw: np.ndarray
     preprocessing: dict[str, Any]
@@ -89,8 +92,9 @@ def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
     if not len(train.rows) or not len(validation.rows):
         raise ValueError(f"{train.dataset.name}: the training and the validation part need at least one row each")
     fitted = preprocessing.fit(train)
-    x_train, y_train = _tensors(train, fitted, device)
-    x_validation, y_validation = _tensors(validation, fitted, device)
+    streamed = streaming.is_too_large((train, validation), fitted, torch.device(device))
+    x_train, y_train = _tensors(train, fitted, device, streamed=streamed)
+    x_validation, y_validation = _tensors(validation, fitted, device, streamed=streamed)
     return OnDevice(
         task=train.dataset.task,
         x_train=x_train,
@@ -103,11 +107,13 @@ def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
     )
 
 
-def _tensors(part: Part, fitted: dict[str, Any], device: str) -> tuple[Tensor, Tensor]:
-    x = preprocessing.apply(fitted, part.dataset.x[part.rows])
-    if not np.isfinite(x).all():
-        raise ValueError(f"{part.dataset.name} has values that are missing or infinite")
+def _tensors(part: Part, fitted: dict[str, Any], device: str, *, streamed: bool) -> tuple[Rows, Tensor]:
     y = part.dataset.y[part.rows]
     if part.dataset.task == "regression":
         y = ((y - fitted["target_mean"]) / fitted["target_scale"]).astype(np.float32)[:, None]
+    if streamed:
+        return streaming.Streamed(part, fitted, torch.device(device)), torch.from_numpy(y).to(device)
+    x = preprocessing.apply(fitted, part.dataset.x[part.rows])
+    if not np.isfinite(x).all():
+        raise ValueError(f"{part.dataset.name} has values that are missing or infinite")
     return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
