@@ -47,7 +47,7 @@ from tuner.wire_attempts import (
     ReportsBody,
     TrialEnded,
 )
-from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage, DatasetProfile
 from tuner.wire_lifecycle import Retried
 
 if TYPE_CHECKING:
@@ -271,6 +271,10 @@ class Client:
     def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
         """A data set with its columns; its newest version unless one is named."""
         return self._wire.call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def dataset_profile(self, name: str, version: int | None = None) -> DatasetProfile:
+        """What the rows of one version, or the newest, are like."""
+        return self._wire.call("GET", f"{_dataset_path(name, version)}/profile", DatasetProfile)
 
     def delete_dataset(self, name: str, version: int | None = None) -> None:
         """Deletes a version, or all of them; refused while a study uses it."""
