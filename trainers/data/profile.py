@@ -146,6 +146,8 @@ def _wrong_by(values: np.ndarray, dataset: Dataset) -> int | None:
     order = np.random.default_rng(0).permutation(len(values))[:MOST_ROWS]
     filled = np.where(np.isnan(values), np.nanmax(values) + 1 + np.ptp(values[~np.isnan(values)]), values)[order]
     y, predicted = dataset.y[order], np.empty(len(order), dataset.y.dtype)
+    if (filled == filled[0]).all() or (y == y[0]).all():
+        return None
     halves = np.arange(0, len(order), 2), np.arange(1, len(order), 2)
     for known, asked in (halves, halves[::-1]):
         predicted[asked] = y[known[_nearest(filled[known], filled[asked])]]
