@@ -20,7 +20,7 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from trainers import preprocessing
+from trainers import export_recommender, preprocessing
 from trainers.contract import Dataset, TrainResult
 from trainers.data.info import DatasetInfo
 
@@ -51,8 +51,8 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         facts.write_text(json.dumps(result.preprocessing, allow_nan=False), encoding="utf-8")
         mlflow.pyfunc.save_model(
             path=folder,
-            python_model=str(MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts)},
+            python_model=str(export_recommender.CODE if _is_recommender(result) else MODEL_CODE),
+            artifacts={"network": str(network), "preprocessing": str(facts), **_tables(result)},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(),
@@ -74,6 +74,8 @@ def signature(result: TrainResult) -> ModelSignature:
     in a way of its own. One that had missing values is optional.
     """
     facts = result.preprocessing
+    if _is_recommender(result):
+        return export_recommender.signature(facts, _type)
     if facts["kind"] == "tabular":
         takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
     else:
@@ -87,9 +89,19 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
 
 
+def _is_recommender(result: TrainResult) -> bool:
+    return bool(result.preprocessing["kind"] == "interactions")
+
+
+def _tables(result: TrainResult) -> dict[str, str]:
+    """The code that a recommender preprocesses features with, which is that of tables."""
+    return {"tables": str(MODEL_CODE)} if _is_recommender(result) else {}
+
+
 def _save_network(result: TrainResult, path: Path) -> None:
     # the example has at least two rows: torch.export takes a dimension of one for a constant
-    x = torch.from_numpy(preprocessing.apply(result.preprocessing, result.example))
+    raw = result.example
+    x = torch.from_numpy(raw if _is_recommender(result) else preprocessing.apply(result.preprocessing, raw))
     program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     program.example_inputs = None  # torch would pickle it beside the weights
     torch.export.save(program, path)
@@ -106,6 +118,8 @@ def _type(column: dict[str, Any]) -> str:
 def _example(result: TrainResult) -> Any:
     """The synthetic rows as their owner would write them."""
     facts = result.preprocessing
+    if _is_recommender(result):
+        return export_recommender.example(facts, result.example)
     if facts["kind"] != "tabular":
         return result.example
     return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})

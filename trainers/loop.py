@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers import losses, memory, optimizers, preprocessing, schedules
+from trainers import losses, memory, optimizers, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
@@ -199,7 +199,9 @@ def _refuse_non_finite(step: int, metrics: dict[str, float]) -> None:
 def _result(network: nn.Module, problem: Problem, data: OnDevice, best: Best, facts: dict[str, float]) -> TrainResult:
     """Puts the best epoch's weights back and gathers what is kept of a trial."""
     network.load_state_dict(best.weights)
-    whole = nn.Sequential(network, problem.head).cpu().eval()
+    network.eval()
+    whole = problem.exported(network) if problem.exported else nn.Sequential(network, problem.head)
+    whole = whole.cpu().eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return TrainResult(
         metrics=best.metrics,
@@ -207,8 +209,8 @@ def _result(network: nn.Module, problem: Problem, data: OnDevice, best: Best, fa
         curves=problem.draw(best.predictions),
         network=whole,
         preprocessing=data.preprocessing,
-        example=preprocessing.synthetic(data.preprocessing, EXAMPLE_ROWS, data.dtype, seed=0),
-        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.x_train[:1].cpu()), **facts},
+        example=data.example(EXAMPLE_ROWS),
+        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.row()), **facts},
     )
 
 

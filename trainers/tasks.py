@@ -27,6 +27,7 @@ class Problem:
         head: from outputs to predictions: probabilities `(rows, classes)` or targets in raw units `(rows,)`.
         measure: predictions on validation to metrics by name.
         draw: predictions on validation to the JSON of `trainers.curves`.
+        exported: makes of the trained network what is exported; None: the network and its head.
     """
 
     train_targets: Tensor
@@ -35,6 +36,7 @@ class Problem:
     head: nn.Module
     measure: Callable[[np.ndarray], dict[str, float]]
     draw: Callable[[np.ndarray], dict[str, Any]]
+    exported: Callable[[nn.Module], nn.Module] | None = None
 
 
 def pose(data: OnDevice, config: TrainingConfig, *, mixed: bool) -> Problem:

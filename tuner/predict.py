@@ -25,6 +25,7 @@ from trainers.data.source import Source, delimiter_faults
 from trainers.data.tables import Table
 
 PREDICTION = "prediction"
+RECOMMENDED = ["rank", "item", "score"]  # what a recommender gives, in several rows for each
 
 
 class PredictError(Exception):
@@ -102,14 +103,18 @@ def _beside(file: Path, wanted: Collection[str] | None) -> dict[str, Any]:
 def predict(model: Any, rows: Rows) -> pd.DataFrame:
     """The rows with a column of probabilities for each class and the likeliest class, `prediction`; or the target alone.
 
-    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`.
+    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
+    each row as often as items, with `rank`, `item` and `score`.
 
     Raises:
         PredictError: the rows do not fit the model.
     """
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
-    predicted = model.predict(given).reset_index(drop=True)
+    predicted = model.predict(given)
+    if list(predicted.columns) == RECOMMENDED:
+        return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
+    predicted = predicted.reset_index(drop=True)
     if list(predicted.columns) != [PREDICTION]:
         likeliest = predicted.idxmax(axis=1)
         if set(predicted.columns) & {*rows.written.columns, PREDICTION}:

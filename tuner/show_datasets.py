@@ -37,7 +37,7 @@ def one(found: DatasetDetail) -> None:
     if found.columns:
         table = new_table("column", "kind", "values", "missing")
         for column in found.columns:
-            table.add_row(column.name, column.kind, _values(column), str(column.missing or ""))
+            table.add_row(column.name, column.role or column.kind, _values(column), str(column.missing or ""))
         console.print(table)
     if found.class_rows:
         shown = [f"{each.name} {each.rows}" for each in found.class_rows[:MAX_CLASSES]]

@@ -50,6 +50,23 @@ class DatasetSource(Body):
     split_column: ColumnName | None = Field(
         default=None, description="The column that says train, validation or test of each row."
     )
+    user: ColumnName | None = Field(
+        default=None, description="Of interactions, the column of who; to recommend items, say user and item."
+    )
+    item: ColumnName | None = Field(default=None, description="Of interactions, the column of what.")
+    rating: ColumnName | None = Field(
+        default=None,
+        description="Of interactions, the column of ratings, which are predicted; left out: rows are events.",
+    )
+    time: ColumnName | None = Field(
+        default=None, description="Of interactions, the column of when: each user's last ones are held out."
+    )
+    user_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the user, the same in all rows of one."
+    )
+    item_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the item."
+    )
 
 
 class DatasetOut(Answer):
@@ -76,6 +93,7 @@ class DatasetPage(Answer):
 class ColumnOut(Answer):
     name: str
     kind: ColumnKind
+    role: str = Field(default="", description="Of interactions: user, item, time, user feature or item feature.")
     categories: list[str] = Field(description="A category's values, the first ones where there are very many.")
     n_categories: int
     missing: int = Field(description="Rows without a value.")

@@ -81,13 +81,13 @@ def splits(
     if "test" in given:
         test_rows = given["test"]
     else:
-        test_rows = _sample(everything, classes, expected.test, KEPT_BY_TEST, _keys(len(y), seed, stream=0))
+        test_rows = _sample(everything, classes, expected.test, KEPT_BY_TEST, random_keys(len(y), seed, stream=0))
     others = np.setdiff1d(everything, test_rows)
     if "validation" in given:
         return Splits(test_rows, ((others, given["validation"]),))
     pairs = []
     for repeat in range(repeats):
-        keys = _keys(len(y), seed, stream=repeat + 1)
+        keys = random_keys(len(y), seed, stream=repeat + 1)
         if folds == 1:
             parts = [_sample(others, classes, expected.folds[0][1], KEPT_BY_VALIDATION, keys)]
         else:
@@ -211,7 +211,7 @@ def _quotas(counts: np.ndarray, size: int, kept: int) -> np.ndarray:
     return quotas
 
 
-def _keys(rows: int, seed: int, stream: int) -> np.ndarray:
+def random_keys(rows: int, seed: int, stream: int) -> np.ndarray:
     """A random uint64 per row, `(rows,)`: sorting by them shuffles.
 
     splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"), started from a state

@@ -17,7 +17,7 @@ import torch
 
 from trainers import catalog, export, memory
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from trainers.data import split
+from trainers.data import parts
 from tuner.worker import failures, loaded
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
@@ -85,19 +85,17 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
-    parts = split.splits(
-        dataset.y,
-        dataset.task,
+    splits = parts.of(
+        dataset,
         validation=attempt.validation,
         test=attempt.test,
         folds=attempt.folds,
         repeats=attempt.repeats,
         seed=attempt.split_seed,
-        part_rows=dataset.part_rows,
     )
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
-    for fold, (train_rows, validation_rows) in enumerate(parts.folds):
+    for fold, (train_rows, validation_rows) in enumerate(splits.folds):
         if saving.is_over(fold) and first is not None:  # the first is done once more out of its end, for its model
             rounds.append(saving.metrics_of(fold))
             saving.note(rounds[-1])
@@ -117,7 +115,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             rounds.append(_checked(result.best_step, {**result.facts, **result.metrics}))
             saving.note(rounds[-1])
             first = first or result
-            if len(parts.folds) > 1 and not saving.is_over(fold):
+            if len(splits.folds) > 1 and not saving.is_over(fold):
                 report(0, result.metrics)
         except TrialPruned as pruned:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
