@@ -43,12 +43,7 @@ async def upload(
 
     It is read before it is accepted. The same files with the same fields are the same version, and answered 200.
     """
-    limits = Limits(
-        upload_bytes=settings.max_upload_mb * 2**20,
-        memory_bytes=settings.inspect_memory_mb * 2**20,
-        time_s=settings.inspect_s,
-        min_free_bytes=settings.min_free_mb * 2**20,
-    )
+    limits = Limits.of(settings)
     content_type = request.headers.get("content-type", "")
     row, is_new = await dataset_uploads.receive(
         engine, settings.artifacts, name, content_type, request.stream(), limits

@@ -219,6 +219,8 @@ def build_config(trainer: Trainer, values: Mapping[str, object], task: Task) -> 
         raise hyper.ConfigError("label_smoothing", f"{task} has no labels to smooth; leave it out")
     if task != "classification" and config.class_weighting != "none":
         raise hyper.ConfigError("class_weighting", f"{task} has no classes to weigh; leave it out")
+    if task != "classification" and config.threshold not in {"auto", "none"}:
+        raise hyper.ConfigError("threshold", f"{task} has no classes to tell apart; leave it out")
     # batches of nearly equal size have at least two rows from 4 on, and one row has no variance to normalise by
     if config.batch_norm and config.batch_size < 4:
         raise hyper.ConfigError("batch_size", "batch_norm needs batches of at least 4 rows")

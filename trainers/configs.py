@@ -41,7 +41,18 @@ class TrainingConfig:
     l1: float = number(0.0, 0.0, 10.0, "Factor of the sum of absolute weights in the loss.", log=True)
     label_smoothing: float = number(0.0, 0.0, 0.9, "Share of the target spread over all classes; classification only.")
     class_weighting: str = choice(
-        "none", ("none", "balanced"), "`balanced` weighs rows by the inverse frequency of their class."
+        "none",
+        ("none", "balanced", "sampling"),
+        "`balanced` weighs rows by the inverse frequency of their class; `sampling` draws each class as often as every other.",
+    )
+    threshold: str = choice(
+        "auto",
+        ("auto", "none", "accuracy", "balanced_accuracy", "f1", "sensitivity"),
+        "For two classes: what the probability is chosen for, on validation, from which on a row is taken for the second; none "
+        "is 0.5, and auto follows the objective. Probabilities and metrics stay as they are.",
+    )
+    min_specificity: float = number(
+        0.95, 0.0, 1.0, "For threshold sensitivity: it is the highest at which specificity is at least this."
     )
     optimizer: str = choice(
         "adamw",

@@ -110,6 +110,8 @@ class Dataset:
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
         part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
+        groups: `(rows,)` int64, where a study splits by groups: rows of one number are on one side of every split.
+        times: `(rows,)` float64, where a study splits by time: nothing is trained on what comes later.
     """
 
     name: str
@@ -122,6 +124,8 @@ class Dataset:
     digest: str
     columns: tuple[Column, ...] = ()
     part_rows: Mapping[str, np.ndarray] | None = None
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from trainers import export_recommender, preprocessing
 from trainers.contract import Dataset, TrainResult
@@ -81,7 +81,9 @@ def signature(result: TrainResult) -> ModelSignature:
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
     gives = facts["class_names"] or ["prediction"]
-    return ModelSignature(inputs=takes, outputs=Schema([ColSpec("double", name) for name in gives]))
+    # what `predict` is asked for: probabilities, or the class that a row is taken for
+    asked = ParamSchema([ParamSpec("output", DataType.string, "probabilities")]) if facts["class_names"] else None
+    return ModelSignature(inputs=takes, outputs=Schema([ColSpec("double", name) for name in gives]), params=asked)
 
 
 def requirements() -> list[str]:

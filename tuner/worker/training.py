@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ import torch
 
 from trainers import catalog, export, memory
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from trainers.data import parts
 from tuner.worker import failures, loaded
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
@@ -85,14 +85,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
-    splits = parts.of(
-        dataset,
-        validation=attempt.validation,
-        test=attempt.test,
-        folds=attempt.folds,
-        repeats=attempt.repeats,
-        seed=attempt.split_seed,
-    )
+    splits = loaded.split_of(attempt, dataset)
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
     for fold, (train_rows, validation_rows) in enumerate(splits.folds):
@@ -108,7 +101,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
                 config,
                 report,
                 device=device,
-                seed=attempt.seed,
+                seed=attempt.seed + fold // attempt.folds,  # each repeat by a seed of its own
                 objective=objective,
                 **({"checkpoint": Round(saving, fold)} if catalog.takes_checkpoint(train) else {}),
             )
@@ -121,7 +114,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
             raise
     assert first is not None
-    return _export(first, dataset, Path(run.folder), _mean(rounds), is_only=len(rounds) == 1)
+    return _export(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, is_only=len(rounds) == 1)
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
@@ -132,6 +125,18 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, float]:
     """The folds' metrics, averaged; a metric that a fold could not have is left out."""
     names = set.intersection(*(set(metrics) for metrics in folds))
     return {name: math.fsum(metrics[name] for metrics in folds) / len(folds) for name in sorted(names)}
+
+
+def _spread(folds: list[dict[str, float]]) -> dict[str, float]:
+    """The standard deviation over the folds of what was measured on validation, as `val/<metric>_std`."""
+    if len(folds) == 1:
+        return {}
+    names = set.intersection(*(set(metrics) for metrics in folds))
+    return {
+        f"{name}_std": statistics.stdev(metrics[name] for metrics in folds)
+        for name in sorted(names)
+        if name.startswith("val/")
+    }
 
 
 def _export(result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, is_only: bool) -> Done:

@@ -71,6 +71,9 @@ CASES = {
         ImageCnnConfig(epochs=4, width=8, dropout=0.2, optimizer="adam", augmentation="strong", schedule="exponential"),
         2,
     ),
+    "mixed columns, classes drawn alike": Case(
+        "mixed", TabularMlpConfig(**TABULAR, class_weighting="sampling", augmentation="light"), 4
+    ),
     "early stopping": Case(
         "diabetes",
         TabularMlpConfig(epochs=60, learning_rate=0.02, schedule="constant", early_stopping_patience=4),
