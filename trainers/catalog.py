@@ -15,7 +15,14 @@ from typing import Any, cast
 
 from trainers import hyperparameters as hyper
 from trainers import plugins
-from trainers.configs import ImageCnnConfig, ImageMlpConfig, RecommenderConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import (
+    ImageCnnConfig,
+    ImageMlpConfig,
+    RecommenderConfig,
+    SequenceConfig,
+    TabularMlpConfig,
+    TrainingConfig,
+)
 from trainers.contract import Direction, Kind, Task, TrainResult
 
 TOP = (5, 10, 20)
@@ -109,6 +116,17 @@ RECOMMENDER_SPACE: dict[str, Any] = {
     "id_dropout": {"type": "float", "low": 0.0, "high": 0.5, "when": {"architecture": ["two_tower"]}},
 }
 
+SEQUENCE_SPACE: dict[str, Any] = {
+    "architecture": {"type": "categorical", "choices": ["gru", "tcn", "transformer"]},
+    "window": {"type": "int", "low": 8, "high": 64},
+    "learning_rate": {"type": "float", "low": 3e-4, "high": 3e-2, "log": True},
+    "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+    "width": {"type": "categorical", "choices": [16, 32, 64]},
+    "depth": {"type": "int", "low": 1, "high": 3},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.3},
+    "weight_decay": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True},
+}
+
 TRAINERS: dict[str, Trainer] = {
     trainer.name: trainer
     for trainer in (
@@ -164,6 +182,16 @@ TRAINERS: dict[str, Trainer] = {
             config=RecommenderConfig,
             entry_point="trainers.recommender:train",
             default_space=RECOMMENDER_SPACE,
+        ),
+        Trainer(
+            name="sequence",
+            version="1",
+            summary="GRU, TCN or transformer on windows of the past, for forecasts of series.",
+            kinds=("series",),
+            tasks=("regression",),
+            config=SequenceConfig,
+            entry_point="trainers.sequence:train",
+            default_space=SEQUENCE_SPACE,
         ),
     )
 }

@@ -167,3 +167,18 @@ class RecommenderConfig(TrainingConfig):
         0.1, 0.0, 0.95, "For two_tower: share of rows whose user is known by features alone, as a new one is."
     )
     augmentation: str = choice("none", ("none",), "There is none for interactions.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceConfig(TrainingConfig):
+    """`sequence`: a window of a series' past through a recurrent, convolutional or attending network."""
+
+    architecture: str = choice("gru", ("gru", "tcn", "transformer"), "What reads the window.")
+    window: int = whole(24, 1, 1024, "Values of the past; a season or more, where there are seasons.", log=True)
+    horizon: int = whole(1, 1, 1024, "Values to forecast; fix it, as results of different horizons do not compare.")
+    width: int = whole(32, 1, 1024, "Units of a layer.", log=True)
+    depth: int = whole(1, 1, 8, "Layers; each of tcn sees twice as far as the one before.")
+    batch_norm: bool = switch("Without effect here.")
+    dropout: float = number(0.0, 0.0, 0.95, "Share of units dropped in training.")
+    epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
+    augmentation: str = choice("none", ("none",), "There is none for series.")

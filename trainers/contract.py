@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "interactions"]
+Kind = Literal["tabular", "image", "interactions", "series"]
 Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
@@ -103,7 +103,7 @@ class Dataset:
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
             `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
-            Interactions are such a table, whose columns have roles.
+            Interactions and series are such tables, whose columns have roles.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
         feature_names: one per column for tabular data, empty for images.
         class_names: one per class, empty for regression.

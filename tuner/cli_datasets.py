@@ -38,7 +38,12 @@ Rating = Annotated[
     str | None,
     typer.Option(help="Of interactions, the column of ratings; left out: rows are events.", metavar="COLUMN"),
 ]
-Time = Annotated[str | None, typer.Option(help="Of interactions, the column of when.", metavar="COLUMN")]
+Time = Annotated[
+    str | None, typer.Option(help="The column of when, of interactions, or with --target of series.", metavar="COLUMN")
+]
+Series = Annotated[
+    str | None, typer.Option(help="The column of which series, where there are several.", metavar="COLUMN")
+]
 UserFeatures = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,6 +78,7 @@ def add(
     item: Item = None,
     rating: Rating = None,
     time: Time = None,
+    series: Series = None,
     user_feature: UserFeatures = None,
     item_feature: ItemFeatures = None,
     as_json: AsJson = False,
@@ -83,7 +89,7 @@ def add(
     if name is None and file is None:
         raise typer.BadParameter("say --name, or give one FILE that has it")
     said = source(target, task, encoding, delimiter, kind, split_column)
-    said |= interactions(user, item, rating, time, user_feature, item_feature)
+    said |= roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         made = client.upload_dataset(
             name or name_of(file), data=file, train=train, validation=validation, test=test, **said
@@ -156,16 +162,17 @@ def source(
     return {key: value for key, value in said.items() if value is not None}
 
 
-def interactions(
+def roles(
     user: str | None,
     item: str | None,
     rating: str | None,
     time: str | None,
+    series: str | None,
     user_features: list[str] | None,
     item_features: list[str] | None,
 ) -> dict[str, Any]:
-    """What options say of a table of users and items; without those that were left out."""
-    said: dict[str, Any] = {"user": user, "item": item, "rating": rating, "time": time}
+    """What options say of a table of users and items, or of series; without those that were left out."""
+    said: dict[str, Any] = {"user": user, "item": item, "rating": rating, "time": time, "series": series}
     said |= {"user_features": user_features, "item_features": item_features}
     return {key: value for key, value in said.items() if value}
 

@@ -32,6 +32,7 @@ def submit(
     item: cli_datasets.Item = None,
     rating: cli_datasets.Rating = None,
     time: cli_datasets.Time = None,
+    series: cli_datasets.Series = None,
     user_feature: cli_datasets.UserFeatures = None,
     item_feature: cli_datasets.ItemFeatures = None,
     dry_run: Annotated[
@@ -48,7 +49,7 @@ def submit(
 
     spec = _spec_from(file, dataset, trials)
     source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
-    source |= cli_datasets.interactions(user, item, rating, time, user_feature, item_feature)
+    source |= cli_datasets.roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         if dataset is not None:
             spec["dataset"] = cli_datasets.uploaded(client, dataset, source, quiet=as_json or dry_run)

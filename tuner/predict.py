@@ -106,7 +106,7 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     That class, `prediction`, is the likeliest one, or follows the threshold that was chosen in training.
 
     Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
-    each row as often as items, with `rank`, `item` and `score`.
+    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows.
 
     Raises:
         PredictError: the rows do not fit the model.
@@ -114,6 +114,8 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
     predicted = model.predict(given)
+    if "step" in predicted:  # forecasts, which are of no row
+        return predicted
     if list(predicted.columns) == RECOMMENDED:
         return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
     predicted = predicted.reset_index(drop=True)

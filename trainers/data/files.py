@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, interactions, tables, targets
+from trainers.data import arrays, cells, columns, interactions, series, tables, targets
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -68,8 +68,8 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
     source, paths = read_source(folder), find_parts(folder)
     if next(iter(paths.values())).suffix == ".npz":
-        if interactions.are_said(source):
-            detail = "user and item are columns of a table, and this is none: leave them out, or give a table"
+        if interactions.are_said(source) or series.are_said(source):
+            detail = "user, item, time and series are columns of a table, and this is none: leave them out"
             raise FaultsError(Fault(file=SOURCE, detail=detail))
         x, table = arrays.read(paths)
         source = replace(source, target=arrays.TARGET, split_column=None)
@@ -79,6 +79,9 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         _refuse_unknown(table, source)
         described, target = interactions.read(table, source, accepted.columns if accepted else None, notes)
         return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
+    if series.are_said(source):
+        described, target = series.read(table, source, accepted.columns if accepted else None, notes)
+        return _made(name, "series", _encode(table, described), described, target, _part_rows(table, source))
     if source.target is None:
         detail = f"say target, the column to predict: there are {some(table.columns)}"
         raise FaultsError(Fault(file=SOURCE, detail=detail))

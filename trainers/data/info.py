@@ -11,9 +11,9 @@ from trainers.contract import Kind, Task
 ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 
-USER, ITEM, TIME = "user", "item", "time"
+USER, ITEM, TIME, SERIES, TARGET = "user", "item", "time", "series", "target"
 FEATURE = {USER: "user feature", ITEM: "item feature"}
-"""Roles of columns of interactions; a feature's by whose it is."""
+"""Roles of columns of interactions and series; a feature's by whose it is."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Column:
         categories: of a category, its different values as text; a raw row holds their index.
         missing: rows without a value.
         format: how its cells are written, as `trainers.data.cells` knows it; empty where they are nothing special.
-        role: what it is to interactions: `user`, `item`, `time`, `user feature`, `item feature`; else empty.
+        role: what it is to interactions (`user`, `item`, `time`, `user feature`, `item feature`) or series (`time`,
+            `series`, `target`); else empty.
     """
 
     name: str

@@ -31,7 +31,8 @@ class Source:
         user: the column of who; with `item` it makes the table one of interactions.
         item: the column of what.
         rating: how much the user liked the item; left out, that there is a row is all that is known.
-        time: when, a date or a number.
+        time: when, a date or a number; without users and items it makes the table one of series.
+        series: the column that says which series a row is of, where there are several.
         user_features: columns that tell of the user, the same in all rows of one.
         item_features: columns that tell of the item.
     """
@@ -46,6 +47,7 @@ class Source:
     item: str | None = None
     rating: str | None = None
     time: str | None = None
+    series: str | None = None
     user_features: Sequence[str] = ()
     item_features: Sequence[str] = ()
 

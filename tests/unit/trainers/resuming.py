@@ -16,9 +16,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.unit.trainers import made_interactions
+from tests.unit.trainers import made_interactions, made_series
 from trainers import catalog, checkpoint
-from trainers.configs import ImageCnnConfig, ImageMlpConfig, RecommenderConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import (
+    ImageCnnConfig,
+    ImageMlpConfig,
+    RecommenderConfig,
+    SequenceConfig,
+    TabularMlpConfig,
+    TrainingConfig,
+)
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
 from trainers.data import parts
 from trainers.data.info import Column
@@ -85,6 +92,9 @@ CASES = {
         2,
     ),
     "recommender, ratings, factors": Case("ratings", RecommenderConfig(epochs=4, batch_size=64, dropout=0.2), 2),
+    "sequence, gru": Case("series", SequenceConfig(epochs=4, depth=2, dropout=0.2, horizon=3), 2),
+    "sequence, tcn": Case("series", SequenceConfig(architecture="tcn", epochs=4, depth=2, dropout=0.2), 2),
+    "sequence, transformer": Case("series", SequenceConfig(architecture="transformer", epochs=4, dropout=0.2), 2),
     "after the last epoch": Case("iris", TabularMlpConfig(epochs=3, dropout=0.1), 3),
 }
 
@@ -152,6 +162,8 @@ def train(
 def _dataset(name: str) -> Dataset:
     if name in {"events", "ratings"}:
         return made_interactions.dataset(ratings=name == "ratings")
+    if name == "series":
+        return made_series.dataset()
     return mixed() if name == "mixed" else load(name)
 
 

@@ -37,10 +37,11 @@ def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
     assert catalog.get("image-mlp") is catalog.for_kind("image")
     assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
     assert catalog.get("recommender") is catalog.for_kind("interactions")
+    assert catalog.get("sequence") is catalog.for_kind("series")
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, recommender, tabular-mlp"):
+    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, recommender, sequence, tabular-mlp"):
         catalog.get("image-mpl")
 
 

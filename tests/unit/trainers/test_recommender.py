@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -155,25 +153,6 @@ def test_the_first_twenty_steps_are_those_they_have_always_been(architecture: st
     _, epochs = train(config)
 
     assert [epoch["train/loss"] for epoch in epochs] == pytest.approx(GOLDEN[architecture], rel=1e-4)
-
-
-@pytest.mark.parametrize("name", [name for name in resuming.CASES if name.startswith("recommender")])
-def test_a_warm_process_trains_as_a_fresh_one_does(name: str, tmp_path: Path) -> None:
-    train(RecommenderConfig(epochs=2, optimizer="sgd"))
-    warm, _ = resuming.train(resuming.CASES[name], tmp_path / "none")
-    script = (
-        "import json, pathlib, sys, torch; from tests.unit.trainers import resuming; torch.set_num_threads(1);"
-        f"print(json.dumps(resuming.train(resuming.CASES[{name!r}], pathlib.Path(sys.argv[1]))[0]))"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "none")],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[3],
-    )
-
-    assert json.loads(printed.stdout.splitlines()[-1]) == warm
 
 
 # ---- ranks and metrics -----------------------------------------------------------------------------------------------
