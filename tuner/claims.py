@@ -24,7 +24,7 @@ from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, checkpoints, queue, studies, trials
-from tuner.store.database import TRANSIENT, transaction
+from tuner.store.database import TRANSIENT, again_if_cut, transaction
 from tuner.tracebacks import told
 from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_checkpoints import CheckpointOut
@@ -52,6 +52,7 @@ class Held:
     halvings: int = 0
 
 
+@again_if_cut
 def claim(
     engine: Engine,
     *,

@@ -6,8 +6,10 @@ Owns a method for every call of the REST API. Speaks `tuner.wire`; imports no to
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -15,7 +17,8 @@ from urllib.parse import quote
 
 import httpx
 
-from tuner.transport import MLFLOW, TIMEOUT_S, ClientError, Transport
+from tuner.answer_time import AnswerTime
+from tuner.transport import MLFLOW, ClientError, Transport
 from tuner.wire import (
     ArtifactList,
     BestTrials,
@@ -56,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "ClientError"]  # what loops and scripts import
 
 CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
-MIN_ANSWER_S = 1.0  # that a report waits for its answer, however short the lease
 WORD_S = 10.0  # that the end of an attempt waits for its answer, which takes milliseconds, before it is said again
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
 RETRY_FOR_S = 20.0
@@ -76,6 +78,7 @@ class Client:
         self.url = url.rstrip("/")
         self.key = key
         self._wire = Transport(self.url, key, retry_for_s=retry_for_s)
+        self._answer_time = AnswerTime()
 
     def __enter__(self) -> Self:
         return self
@@ -310,12 +313,19 @@ class Client:
             log: what follows of what the trial prints.
             lease_s: the lease's length: it is tried once, and given up early enough to try again before it is over.
         """
-        body = ReportsBody(reports=reports, log=log)
-        in_time: dict[str, Any] = {}
-        if lease_s is not None:
-            in_time = {"timeout": max(MIN_ANSWER_S, min(TIMEOUT_S, lease_s / 3)), "once": True}
-        path = f"/attempts/{attempt_id}/reports"
-        return self._wire.call("POST", path, Decision, content=body.model_dump_json(), **in_time)
+        body, path = ReportsBody(reports=reports, log=log), f"/attempts/{attempt_id}/reports"
+        send = partial(self._wire.call, "POST", path, Decision, content=body.model_dump_json())
+        if lease_s is None:
+            return send()
+        began_s = time.monotonic()
+        try:
+            decision = send(timeout=self._answer_time.allowed_s(lease_s), once=True)
+        except ClientError as error:
+            if error.status == 0:
+                self._answer_time.given_up(time.monotonic() - began_s)
+            raise
+        self._answer_time.answered(time.monotonic() - began_s)
+        return decision
 
     def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:
         """Sends an attempt's files, a tar of plain ones, from disk."""
