@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
-from tuner import dataset_folder, dataset_uploads, dataset_views, datasets
+from tuner import dataset_folder, dataset_profiles, dataset_uploads, dataset_views, datasets
 from tuner.forms import MAX_FIELDS_BYTES
 from tuner.inspection import Limits
 from tuner.store import datasets as store
 from tuner.store.database import transaction
-from tuner.wire_datasets import DatasetDetail, DatasetPage, DatasetSource
+from tuner.wire_datasets import DatasetDetail, DatasetPage, DatasetProfile, DatasetSource
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -73,6 +73,20 @@ def get(name: Name, connection: ConnectionDep) -> DatasetDetail:
 @router.get("/{name}/versions/{version}", summary="One version of a data set")
 def get_version(name: Name, version: Version, connection: ConnectionDep) -> DatasetDetail:
     return dataset_views.detail(connection, name, version)
+
+
+@router.get("/{name}/profile", summary="What the rows of a data set are like")
+def profile(name: Name, engine: EngineDep, settings: SettingsDep) -> DatasetProfile:
+    """Columns, classes and sizes of the newest version, and what its owner should look at.
+
+    It is made at the upload; of a built-in data set when first asked for, which takes seconds.
+    """
+    return dataset_profiles.profile(engine, datasets.Shelf.of(settings), name)
+
+
+@router.get("/{name}/versions/{version}/profile", summary="What the rows of one version are like")
+def profile_of_version(name: Name, version: Version, engine: EngineDep, settings: SettingsDep) -> DatasetProfile:
+    return dataset_profiles.profile(engine, datasets.Shelf.of(settings), name, version)
 
 
 @router.get(

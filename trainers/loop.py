@@ -108,7 +108,9 @@ def fit(
     assert progress.best is not None
     checkpoint.end(partial(ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
-    return _result(network, problem, data, progress.best, problem.decide(progress.best.predictions, metric), facts)
+    return _result(
+        network, problem, data, progress.best, problem.decide(progress.best.predictions, objective[0]), facts
+    )
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:

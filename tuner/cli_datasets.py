@@ -94,23 +94,25 @@ def add(
         made = client.upload_dataset(
             name or name_of(file), data=file, train=train, validation=validation, test=test, **said
         )
+        profile = client.dataset_profile(made.name, made.version)
     if as_json:
         terminal.print_json(made.model_dump(mode="json"))
     else:
-        show_datasets.one(made)
+        show_datasets.one(made, profile)
 
 
 @app.command()
 def show(name: Named, as_json: AsJson = False) -> None:
-    """Show a data set: its columns, classes and versions."""
+    """Show a data set: its columns, classes and versions, and what looks wrong with its rows."""
     from tuner import show_datasets
 
     with terminal.client() as client:
         found = client.dataset(*split_name(name))
+        profile = client.dataset_profile(found.name, found.version)
     if as_json:
-        terminal.print_json(found.model_dump(mode="json"))
+        terminal.print_json({**found.model_dump(mode="json"), "profile": profile.model_dump(mode="json")})
     else:
-        show_datasets.one(found)
+        show_datasets.one(found, profile)
 
 
 @app.command()
@@ -193,7 +195,7 @@ def uploaded(client: Client, dataset: str, said: dict[str, Any], *, quiet: bool)
     name = name_of(file)
     made = client.upload_dataset(f"my-{name}" if name in BUILTIN else name, data=file, **said)
     if not quiet:
-        show_datasets.one(made)
+        show_datasets.one(made, client.dataset_profile(made.name, made.version))
     return f"{made.name}@{made.version}"
 
 

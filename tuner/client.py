@@ -50,7 +50,7 @@ from tuner.wire_attempts import (
     ReportsBody,
     TrialEnded,
 )
-from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage, DatasetProfile
 from tuner.wire_lifecycle import Retried
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ __all__ = ["Client", "ClientError"]  # what loops and scripts import
 CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
 WORD_S = 10.0  # that the end of an attempt waits for its answer, which takes milliseconds, before it is said again
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
+READING = httpx.Timeout(UPLOAD_S, connect=5.0)  # of whatever may have it read a data set
 RETRY_FOR_S = 20.0
 
 
@@ -95,10 +96,11 @@ class Client:
 
     def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
-        return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key))
+        return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key), **_reading(spec))
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
-        return self._wire.call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
+        params = {"dry_run": "true"}
+        return self._wire.call("POST", "/studies", ResolvedStudy, json=spec, params=params, **_reading(spec))
 
     def studies(self, **filters: str) -> Iterator[StudyOut]:
         """Every study, newest first; filters: state, name (a part of it), tag (key:value)."""
@@ -260,7 +262,7 @@ class Client:
             params={"name": name},
             data={"source": json.dumps(said)},
             paths=paths,
-            timeout=httpx.Timeout(UPLOAD_S, connect=5.0),
+            timeout=READING,
         )
 
     def datasets(self) -> Iterator[DatasetOut]:
@@ -276,6 +278,11 @@ class Client:
     def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
         """A data set with its columns; its newest version unless one is named."""
         return self._wire.call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def dataset_profile(self, name: str, version: int | None = None) -> DatasetProfile:
+        """What the rows of one version, or the newest, are like."""
+        path = f"{_dataset_path(name, version)}/profile"
+        return self._wire.call("GET", path, DatasetProfile, timeout=READING)
 
     def delete_dataset(self, name: str, version: int | None = None) -> None:
         """Deletes a version, or all of them; refused while a study uses it."""
@@ -370,6 +377,13 @@ class Client:
     def is_ready(self) -> bool:
         """Whether the control plane answers and reaches its database; never raises."""
         return self._wire.is_ready()
+
+
+def _reading(spec: dict[str, Any]) -> dict[str, httpx.Timeout]:
+    """How long to wait for a study's answer, where that takes reading the data set."""
+    evaluation = spec.get("evaluation")
+    by_column = isinstance(evaluation, dict) and bool({"group", "time"} & evaluation.keys())
+    return {"timeout": READING} if by_column else {}
 
 
 def _dataset_path(name: str, version: int | None) -> str:

@@ -177,7 +177,7 @@ def _keep(engine: Engine, folder: Path, name: str, source: DatasetSource, inspec
         known = datasets.with_files(connection, name, files_digest)
         if known is not None:
             return known
-        return datasets.create(
+        made = datasets.create(
             connection,
             {
                 "name": name,
@@ -189,6 +189,8 @@ def _keep(engine: Engine, folder: Path, name: str, source: DatasetSource, inspec
                 "about": json.dumps({"info": to_json(inspected.info), "notes": inspected.notes}),
             },
         )
+        datasets.keep_profile(connection, made.id, json.dumps(inspected.profile))
+    return made
 
 
 def _sync(folder: Path) -> None:

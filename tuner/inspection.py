@@ -68,10 +68,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Inspected:
-    """An accepted data set: what it holds, and what was inferred, in words."""
+    """An accepted data set: what it holds, what was inferred, in words, and its profile."""
 
     info: DatasetInfo
     notes: list[str]
+    profile: dict[str, Any]
 
 
 class ReaderError(Exception):
@@ -88,7 +89,7 @@ def inspect(folder: Path, name: str, limits: Limits) -> Inspected:
     answer = _run(MODULE, [str(folder)], limits)
     if "faults" in answer:
         raise InvalidError([_fault(each, _part(each)) for each in answer["faults"][:MAX_FAULTS]])
-    return Inspected(from_json({**answer["info"], "name": name}), list(answer["notes"]))
+    return Inspected(from_json({**answer["info"], "name": name}), list(answer["notes"]), dict(answer["profile"]))
 
 
 def split_sizes(
@@ -113,6 +114,18 @@ def split_sizes(
         raise InvalidError([_fault(each, pointer) for each in answer["faults"][:MAX_FAULTS]])
     sizes: dict[str, Any] = answer["split"]
     return sizes
+
+
+def profile(name: str, folder: Path | None, limits: Limits) -> dict[str, Any]:
+    """The profile of a data set that was uploaded before profiles were made, or is built in (`folder` is None).
+
+    Raises:
+        InvalidError: it is too large or too slow to read.
+        ReaderError: the process failed by itself.
+    """
+    with _turns:
+        seen: dict[str, Any] = _run(PREVIEW, [name, "" if folder is None else str(folder)], limits)["profile"]
+    return seen
 
 
 def _part(fault: dict[str, Any]) -> str:

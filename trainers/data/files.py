@@ -46,10 +46,25 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
     Raises:
         FaultsError: where it cannot be used as it is.
     """
+    dataset, notes = read_new(folder)
+    return describe(dataset), notes
+
+
+def read_new(folder: Path) -> tuple[Dataset, list[str]]:
+    """A data set that nobody has accepted yet, and what its owner should know of how it was read.
+
+    Raises:
+        FaultsError: where it cannot be used as it is.
+    """
     notes: list[str] = []
     dataset = _read(folder, folder.name, None, notes)
+    return dataset, notes if len(notes) <= MOST_NOTES else [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
+
+
+def describe(dataset: Dataset) -> DatasetInfo:
+    """What is to be known of a data set without loading it."""
     trained = dataset.y if dataset.part_rows is None else dataset.y[dataset.part_rows["train"]]
-    info = DatasetInfo(
+    return DatasetInfo(
         name=dataset.name,
         kind=dataset.kind,
         task=dataset.task,
@@ -62,7 +77,6 @@ def examine(folder: Path) -> tuple[DatasetInfo, list[str]]:
         class_counts=tuple(np.bincount(trained).tolist()) if dataset.class_names else (),
         parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
     )
-    return info, notes if len(notes) <= MOST_NOTES else [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:

@@ -1,8 +1,8 @@
-"""`python -m trainers.data.preview NAME FOLDER JSON`: how large the parts of a data set are, split by a column.
+"""`python -m trainers.data.preview NAME FOLDER [JSON]`: a look into a data set that was accepted before.
 
 Meant for a process of its own, like `trainers.data.inspect`: the file is a stranger's, and scikit-learn deals the groups.
-FOLDER is empty for a built-in data set; JSON has `group` or `time`, and the shares, folds, repeats and seed. The answer is one
-JSON object: `split`, or `faults`.
+FOLDER is empty for a built-in data set. With JSON, which has `group` or `time`, and the shares, folds, repeats and seed, it tells
+how large the parts are; without, the profile. The answer is one JSON object: `split` or `profile`, or `faults`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.data import cells, files, keys, load, parts
+from trainers.data import cells, files, keys, load, parts, profile
 from trainers.data.faults import Fault, FaultsError
 
 
@@ -36,6 +36,11 @@ def preview(name: str, folder: Path | None, evaluation: dict[str, Any]) -> dict[
     return {"split": {"by": "time" if group is None else "group", "column": group or time, **sizes}}
 
 
+def profiled(name: str, folder: Path | None) -> dict[str, Any]:
+    """The profile of a data set."""
+    return {"profile": profile.of(load.load(name) if folder is None else files.load(folder, name))}
+
+
 def _as_dates(sizes: dict[str, Any]) -> dict[str, Any]:
     """Where a part begins as a date, not in days since 1970."""
     folds = [_as_dates(fold) for fold in sizes.get("folds", [])]
@@ -49,7 +54,6 @@ def _date(days: float) -> str:
 
 
 if __name__ == "__main__":
-    name, folder, said = sys.argv[1:]
-    sys.stdout.write(
-        json.dumps(preview(name, Path(folder) if folder else None, json.loads(said)), allow_nan=False) + "\n"
-    )
+    named, stored = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
+    answer = preview(named, stored, json.loads(sys.argv[3])) if len(sys.argv) > 3 else profiled(named, stored)
+    sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
