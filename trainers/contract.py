@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image"]
-Task = Literal["classification", "regression"]
+Kind = Literal["tabular", "image", "interactions", "series"]
+Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
 Objective = tuple[str, Direction]
@@ -103,7 +103,8 @@ class Dataset:
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
             `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
-        y: `(rows,)`: class indices `0..classes-1`, or float targets.
+            Interactions and series are such tables, whose columns have roles.
+        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
         feature_names: one per column for tabular data, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers import batches, losses, memory, optimizers, preprocessing, schedules
+from trainers import batches, losses, memory, optimizers, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
@@ -213,7 +213,9 @@ def _result(
         curves, facts = {**curves, "decision": decision}, {**facts, "val/threshold": decision["threshold"]}
         preprocessed = {**preprocessed, "threshold": decision["threshold"]}
     network.load_state_dict(best.weights)
-    whole = nn.Sequential(network, problem.head).cpu().eval()
+    network.eval()
+    whole = problem.exported(network) if problem.exported else nn.Sequential(network, problem.head)
+    whole = whole.cpu().eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return TrainResult(
         metrics=best.metrics,
@@ -221,8 +223,8 @@ def _result(
         curves=curves,
         network=whole,
         preprocessing=preprocessed,
-        example=preprocessing.synthetic(data.preprocessing, EXAMPLE_ROWS, data.dtype, seed=0),
-        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.x_train[:1].cpu()), **facts},
+        example=data.example(EXAMPLE_ROWS),
+        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.row()), **facts},
     )
 
 

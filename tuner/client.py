@@ -248,7 +248,9 @@ class Client:
             train: instead of `data`: rows to learn from.
             validation: beside `train`.
             test: beside `train`.
-            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`.
+            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
+                of interactions `user`, `item`, `rating`, `time`, `user_features`, `item_features`; of series `time`,
+                `series`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
-from trainers.data import split
+from trainers.data import interaction_split, split
 from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
 from tuner import points, search_rules
@@ -24,7 +24,7 @@ from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.space import CategoricalParameter, Parameter, Scalar, SearchSpace
 from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
 
-DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
+DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse", "recommendation": "ndcg_at_10"}
 
 _space = TypeAdapter[dict[str, Parameter]](SearchSpace)
 
@@ -245,6 +245,8 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
         parts=dataset.parts,
     )
     try:
+        if dataset.kind == "interactions":
+            interaction_split.refuse_folds(dataset.columns, evaluation.rounds)
         sizes = sizes_with(folds=evaluation.folds, repeats=evaluation.repeats)
     except ValueError as error:
         pointer = "/evaluation/folds" if evaluation.rounds > 1 and _works(sizes_with) else "/evaluation"

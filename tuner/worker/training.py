@@ -85,10 +85,10 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
-    parts = loaded.split_of(attempt, dataset)
+    splits = loaded.split_of(attempt, dataset)
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
-    for fold, (train_rows, validation_rows) in enumerate(parts.folds):
+    for fold, (train_rows, validation_rows) in enumerate(splits.folds):
         if saving.is_over(fold) and first is not None:  # the first is done once more out of its end, for its model
             rounds.append(saving.metrics_of(fold))
             saving.note(rounds[-1])
@@ -108,7 +108,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             rounds.append(_checked(result.best_step, {**result.facts, **result.metrics}))
             saving.note(rounds[-1])
             first = first or result
-            if len(parts.folds) > 1 and not saving.is_over(fold):
+            if len(splits.folds) > 1 and not saving.is_over(fold):
                 report(0, result.metrics)
         except TrialPruned as pruned:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
