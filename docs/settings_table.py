@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import connection, deps, gate, throttle
-from trainers.data import pixels, waves, zips
+from trainers.data import pixels, profile, waves, zips
 from tuner import (
     dataset_uploads,
     forms,
+    inspection,
     json_body,
     plain_tar,
     server,
@@ -133,6 +134,11 @@ def _of_uploads() -> list[tuple[str, str]]:
         ("what it unpacks to", f"{zips.HIGHEST_RATIO} times its size"),
         ("an image, a clip in it", f"{pixels.MOST_PIXELS // 10**6} million pixels, {waves.LONGEST_S // 60} minutes"),
         ("data sets that are read at once", f"{dataset_uploads.INSPECTIONS} of one process; the others wait"),
+        (
+            "the same again, to split by a column or for a profile",
+            f"{inspection.PREVIEWS} of one process; the others wait",
+        ),
+        ("a profile", f"{profile.MOST_COLUMNS} columns, {profile.MOST_CLASSES} classes"),
     ]
 
 

@@ -31,15 +31,17 @@ class ExportedMedia(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         self.decoder = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.decoder)
 
-    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predicts files.
 
         Args:
             model_input: a DataFrame whose one column, `image` or `audio`, has the bytes of a file in each row, in any of
                 the formats of the decoder.
+            params: `{"output": "class"}` asks for the class that a file is taken for.
 
         Returns:
-            One row per row: a column of probabilities per class, named after it.
+            One row per row: a column of probabilities per class, named after it, or where asked for one column `prediction`
+            of class names.
 
         Raises:
             ValueError: a file cannot be decoded; the text tells its row.
@@ -49,7 +51,15 @@ class ExportedMedia(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         predicted = [self._probabilities(files[start : start + AT_ONCE], start) for start in starts]
         columns = self.preprocessing["class_names"]
         stacked = np.concatenate([np.empty((0, len(columns))), *predicted])
+        if (params or {}).get("output") == "class":
+            return pd.DataFrame({"prediction": self._decided(stacked)}, index=model_input.index)
         return pd.DataFrame(stacked, columns=columns, index=model_input.index)
+
+    def _decided(self, probabilities: np.ndarray) -> np.ndarray:
+        """The likeliest classes; of two the second from the threshold on that was chosen in training."""
+        threshold = self.preprocessing.get("threshold")
+        indices = probabilities.argmax(axis=1) if threshold is None else (probabilities[:, 1] >= threshold).astype(int)
+        return np.asarray(np.array(self.preprocessing["class_names"], dtype=object)[indices])
 
     def _probabilities(self, files: list[bytes], first: int) -> np.ndarray:
         rows = np.stack([self._row(file, first + i) for i, file in enumerate(files)])

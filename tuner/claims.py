@@ -24,7 +24,7 @@ from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, checkpoints, queue, studies, trials
-from tuner.store.database import TRANSIENT, transaction
+from tuner.store.database import TRANSIENT, again_if_cut, transaction
 from tuner.tracebacks import told
 from tuner.wire_attempts import ClaimedAttempt
 from tuner.wire_checkpoints import CheckpointOut
@@ -52,6 +52,7 @@ class Held:
     halvings: int = 0
 
 
+@again_if_cut
 def claim(
     engine: Engine,
     *,
@@ -320,6 +321,8 @@ def _answer(
         folds=spec.evaluation.folds,
         repeats=spec.evaluation.repeats,
         split_seed=spec.evaluation.seed,
+        group=spec.evaluation.group,
+        time=spec.evaluation.time,
         seed=seeds.derive(spec.sampler.seed or 0, "training", held.trial_number),
         lease_s=spec.limits.lease_s,
         trial_minutes=spec.limits.trial_minutes,

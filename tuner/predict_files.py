@@ -30,7 +30,7 @@ def column(model: Any) -> str | None:
 
 
 def predict(model: Any, path: Path) -> pd.DataFrame:
-    """A row for each file: its path, each class's probability, and the likeliest class, `prediction`.
+    """A row for each file: its path, each class's probability, and the class that it is taken for, `prediction`.
 
     Args:
         model: that takes files.
@@ -54,14 +54,15 @@ def predict(model: Any, path: Path) -> pd.DataFrame:
 
 
 def _predicted(model: Any, takes: str, files: dict[str, bytes]) -> pd.DataFrame:
+    given = pd.DataFrame({takes: list(files.values())})
     try:
-        predicted = model.predict(pd.DataFrame({takes: list(files.values())}))
+        predicted = model.predict(given)
+        decided = model.predict(given, params={"output": "class"})[PREDICTION]
     except ValueError as error:  # of one of them: which one?
         raise PredictError(_first_refused(model, takes, files) or str(error)) from None
-    likeliest = predicted.idxmax(axis=1)
     if {FILE, PREDICTION} & {*predicted.columns}:
         predicted = predicted.rename(columns=lambda name: f"p({name})")
-    return pd.concat([pd.DataFrame({FILE: list(files)}), predicted, likeliest.rename(PREDICTION)], axis=1)
+    return pd.concat([pd.DataFrame({FILE: list(files)}), predicted, decided], axis=1)
 
 
 def _first_refused(model: Any, takes: str, files: dict[str, bytes]) -> str | None:

@@ -6,9 +6,10 @@ live, in memory or, where they are many, in an unnamed file that is mapped into 
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,6 @@ from trainers.data import class_folders, pixels, waves, zips
 from trainers.data.class_folders import LABELS, Item
 from trainers.data.digest import digest_of_rows
 from trainers.data.faults import MOST_TOLD, Fault, FaultsError
-from trainers.data.info import DatasetInfo
 from trainers.data.source import SOURCE, Source
 
 IMAGES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
@@ -62,16 +62,8 @@ class Plan:
         """Of all rows."""
         return len(self.items) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
-    def rows(self) -> Iterator[np.ndarray]:
-        """Each file decoded, in order.
 
-        Raises:
-            FaultsError: after the last, for those that cannot be.
-        """
-        return _each(self.items, self.decode)
-
-
-def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path) -> Dataset:
+def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path, notes: list[str]) -> Dataset:
     """Decodes a set whole.
 
     Args:
@@ -79,20 +71,25 @@ def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path) ->
         source: what the owner said.
         name: that the data set is to have.
         scratch: a folder on the disk for rows that are too many for memory.
+        notes: what the owner should know is added here.
 
     Raises:
         FaultsError: it cannot be used as it is.
         OSError: the disk has no room for its rows.
     """
-    with _planned(paths, source, []) as plan:
+    with _planned(paths, source, notes) as plan:
         x = _room(plan, scratch)
-
-        def kept() -> Iterator[np.ndarray]:
-            for i, row in enumerate(plan.rows()):
-                x[i] = row
-                yield row
-
-        info, y = _describe(plan, name, kept())
+        for i, row in enumerate(_each(plan.items, plan.decode)):
+            x[i] = row
+        class_names = class_folders.classes(plan.items)
+        places = {label: i for i, label in enumerate(class_names)}
+        y = np.array([places[item.label] for item in plan.items], np.int64)
+        parts = class_folders.part_rows(plan.items)
+        meaning = {
+            "classes": list(class_names),
+            "parts": None if parts is None else {part: each.tolist() for part, each in parts.items()},
+            "media": plan.media,
+        }
         return Dataset(
             name=name,
             kind=plan.kind,
@@ -100,47 +97,11 @@ def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path) ->
             x=x,
             y=y,
             feature_names=(),
-            class_names=info.class_names,
-            digest=info.digest,
-            part_rows=class_folders.part_rows(plan.items),
+            class_names=class_names,
+            digest=digest_of_rows(x.shape, x.dtype, x, y, meaning),
+            part_rows=parts,
             media=plan.media,
         )
-
-
-def examine(paths: Mapping[str, Path], source: Source, name: str, notes: list[str]) -> DatasetInfo:
-    """Decodes every file once and keeps none.
-
-    Raises:
-        FaultsError: it cannot be used as it is.
-    """
-    with _planned(paths, source, notes) as plan:
-        return _describe(plan, name, plan.rows())[0]
-
-
-def _describe(plan: Plan, name: str, rows: Iterable[np.ndarray]) -> tuple[DatasetInfo, np.ndarray]:
-    """What the set is, its digest over all rows included, and its class indices `(rows,)`."""
-    class_names = class_folders.classes(plan.items)
-    places = {name: i for i, name in enumerate(class_names)}
-    y = np.array([places[item.label] for item in plan.items], np.int64)
-    parts = class_folders.part_rows(plan.items)
-    trained = y if parts is None else y[parts["train"]]
-    meaning = {
-        "classes": list(class_names),
-        "parts": None if parts is None else {part: each.tolist() for part, each in parts.items()},
-        "media": plan.media,
-    }
-    info = DatasetInfo(
-        name=name,
-        kind=plan.kind,
-        task="classification",
-        rows=len(y),
-        shape=plan.shape,
-        class_names=class_names,
-        digest=digest_of_rows((len(y), *plan.shape), np.dtype(plan.dtype), rows, y, meaning),
-        class_counts=tuple(np.bincount(trained, minlength=len(class_names)).tolist()),
-        parts=None if parts is None else {part: len(each) for part, each in parts.items()},
-    )
-    return info, y
 
 
 @contextmanager
@@ -257,5 +218,12 @@ def _room(plan: Plan, scratch: Path) -> np.ndarray:
     if plan.bytes <= IN_MEMORY_BYTES:
         return np.empty(shape, plan.dtype)
     with tempfile.TemporaryFile(dir=scratch) as file:  # it goes when the array does
-        os.posix_fallocate(file.fileno(), 0, plan.bytes)  # a full disk is an error here, and would be a signal later
+        try:
+            os.posix_fallocate(
+                file.fileno(), 0, plan.bytes
+            )  # a full disk is an error here, and would be a signal later
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            return np.empty(shape, plan.dtype)  # a process that may write no such file has a limit on memory, too
         return np.memmap(file, plan.dtype, mode="r+", shape=shape)
