@@ -171,6 +171,13 @@ class ImagesProfile(Answer):
     high: float
 
 
+class ClipsProfile(Answer):
+    sample_rate: int
+    low_s: float = Field(description="The shortest clip, as it is used.")
+    median_s: float
+    high_s: float
+
+
 class Finding(Answer):
     """Something that its owner should look at."""
 
@@ -191,5 +198,6 @@ class DatasetProfile(Answer):
     target: NumbersOut | None = Field(description="Of regression.")
     columns: list[ColumnProfile] = Field(description="Those that a trainer is given, the first 1,000.")
     images: ImagesProfile | None = None
+    clips: ClipsProfile | None = None
     findings: list[Finding]
     notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

@@ -9,7 +9,9 @@ seeds; each side's configuration is chosen on validation, then fitted on trainin
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,19 +42,22 @@ VOICES = {
     "Italian": "it_IT_m_Carlo",
     "Russian": "ru_RU_f_IvrvoiceRU",
 }
+QUESTIONS = ("language", "kind of word")
 KINDS = ("digits", "letters", "phonetic")
 OF_EACH_KIND = 22  # prompts, the first by name
 LONGEST_S = 1.5
 COEFFICIENTS = 13
-SMALL = AudioClassifierConfig(mels=40, width=8, depth=3, epochs=12, batch_size=16)
-CONFIGS = (SMALL, AudioClassifierConfig(mels=40, width=8, depth=3, epochs=12, batch_size=16, augmentation="light"))
+CONFIGS = tuple(
+    AudioClassifierConfig(mels=40, width=8, depth=3, epochs=12, batch_size=16, augmentation=augmentation)
+    for augmentation in ("none", "strong")
+)
 MACHINES = [partial(lambda c: make_pipeline(StandardScaler(), SVC(C=c)), c) for c in (1, 10, 100)]
 
 
-def main() -> None:
+def main(questions: Sequence[str] = QUESTIONS) -> None:
     torch.set_num_threads(1)
     prompts = _prompts()
-    for question in ("language", "kind of word"):
+    for question in questions:
         dataset, groups = _dataset(prompts, question)
         print(
             f"{question}: {len(dataset.y)} clips of {len(prompts)} prompts, {', '.join(dataset.class_names)}",
@@ -126,4 +131,4 @@ def _rows(groups: np.ndarray, seed: int) -> Rows:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or QUESTIONS)

@@ -49,6 +49,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "target": None if dataset.class_names else _numbers(dataset.y),
         "columns": [],
         "images": None,
+        "clips": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -184,6 +185,18 @@ def _images(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"images": {**sizes, **values}}, _duplicates(dataset)
 
 
+# ---- sound -----------------------------------------------------------------------------------------------------------
+
+
+def _clips(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    assert dataset.media is not None
+    rate = dataset.media["sample_rate"]
+    # zeros behind the last sample are padding
+    lengths = [dataset.x.shape[1] - int(np.argmax(row[::-1] != 0)) if row.any() else 0 for row in dataset.x]
+    low, middle, high = (float(each) / rate for each in np.percentile(lengths, [0, 50, 100]))
+    return {"clips": {"sample_rate": rate, "low_s": low, "median_s": middle, "high_s": high}}, _duplicates(dataset)
+
+
 # ---- any kind --------------------------------------------------------------------------------------------------------
 
 
@@ -222,4 +235,8 @@ def _duplicates(dataset: Dataset) -> list[Finding]:
     return found
 
 
-SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] = {"tabular": _table, "image": _images}
+SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] = {
+    "tabular": _table,
+    "image": _images,
+    "audio": _clips,
+}
