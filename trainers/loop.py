@@ -22,6 +22,7 @@ from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
 from trainers.contract import (
+    LAST_EPOCH,
     NO_CHECKPOINT,
     Checkpoint,
     NonFiniteError,
@@ -90,7 +91,8 @@ def fit(
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
         best = progress.best
-        if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
+        worth = sign * metrics[f"val/{metric}"]
+        if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
@@ -120,7 +122,7 @@ def _is_over(progress: Progress, config: TrainingConfig) -> bool:
 
 def _judge(objective: Objective, task: Task) -> tuple[str, int]:
     """The metric to compare epochs by, and the sign that makes more of it better."""
-    metric, direction = objective
+    metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
     if metric not in METRICS[task]:
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     return metric, 1 if direction == "maximize" else -1
