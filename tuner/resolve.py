@@ -75,12 +75,14 @@ def _resolve_external(spec: StudySpec) -> Resolved:
         errors.append(FieldError("/dataset", "an external study has no data set here: leave it out"))
     if spec.profile:
         errors.append(FieldError("/profile", "an external study is trained by your own loop: profile it there"))
+    if spec.finalize:
+        errors.append(FieldError("/finalize", "an external study has no test part here: leave it out"))
     for i, objective in enumerate(spec.objectives or []):
         if objective.direction is None:
             errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))
     if errors:
         raise InvalidError(errors)
-    completed = points.with_enqueue(_with_seed(spec), {})
+    completed = points.with_enqueue(_with_seed(spec), {}).model_copy(update={"finalize": False})
     search_rules.check_search(completed)
     return Resolved(spec=completed, facts={"task": None, "dataset": None}, trainer=EXTERNAL)
 
@@ -105,10 +107,12 @@ def _resolve_trained(spec: StudySpec, found: Found) -> Resolved:
     spec = points.with_enqueue(_with_seed(spec), defaults)
     _check_metrics(spec, dataset)
     search_rules.check_search(spec)
+    sizes = _split_sizes(spec, dataset)
+    spec = _with_finalize(spec, has_test=sizes["test"] > 0)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
-        "split": _split_sizes(spec, dataset),
+        "split": sizes,
         "trainer_version": trainer.version,
         "defaults": defaults,
     }
@@ -246,6 +250,13 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
         pointer = "/evaluation/folds" if evaluation.rounds > 1 and _works(sizes_with) else "/evaluation"
         raise InvalidError([FieldError(pointer, str(error))]) from None
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
+
+
+def _with_finalize(spec: StudySpec, *, has_test: bool) -> StudySpec:
+    if spec.finalize and not has_test:
+        detail = "there is no test part to score a final model on: give evaluation.test a share, or leave this out"
+        raise InvalidError([FieldError("/finalize", detail)])
+    return spec.model_copy(update={"finalize": has_test if spec.finalize is None else spec.finalize})
 
 
 def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:

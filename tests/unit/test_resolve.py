@@ -43,6 +43,24 @@ def test_name_data_set_and_budget_are_enough() -> None:
     )
 
 
+def test_a_final_model_is_made_wherever_there_is_a_test_part_unless_one_says_not() -> None:
+    assert resolved().spec.finalize is True
+    assert resolved(finalize=False).spec.finalize is False
+    assert resolved(evaluation={"test": 0}).spec.finalize is False
+    assert "no test part" in pointers(evaluation={"test": 0}, finalize=True)["/finalize"]
+
+
+def test_an_external_study_has_no_final_model() -> None:
+    external = {
+        "trainer": "external",
+        "dataset": None,
+        "objectives": [{"metric": "y", "direction": "minimize"}],
+        "search_space": {"x": {"type": "float", "low": 0, "high": 1}},
+    }
+    assert resolved(**external).spec.finalize is False
+    assert "external" in pointers(**external, finalize=True)["/finalize"]
+
+
 @pytest.mark.parametrize(
     ("dataset", "trainer", "metric"),
     [
