@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
-from tuner import dataset_folder, dataset_uploads, dataset_views, datasets
+from tuner import dataset_folder, dataset_profiles, dataset_uploads, dataset_views, datasets
 from tuner.forms import MAX_FIELDS_BYTES
 from tuner.inspection import Limits
 from tuner.store import datasets as store
 from tuner.store.database import transaction
-from tuner.wire_datasets import DatasetDetail, DatasetPage, DatasetSource
+from tuner.wire_datasets import DatasetDetail, DatasetPage, DatasetProfile, DatasetSource
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -43,12 +43,7 @@ async def upload(
 
     It is read before it is accepted. The same files with the same fields are the same version, and answered 200.
     """
-    limits = Limits(
-        upload_bytes=settings.max_upload_mb * 2**20,
-        memory_bytes=settings.inspect_memory_mb * 2**20,
-        time_s=settings.inspect_s,
-        min_free_bytes=settings.min_free_mb * 2**20,
-    )
+    limits = Limits.of(settings)
     content_type = request.headers.get("content-type", "")
     row, is_new = await dataset_uploads.receive(
         engine, settings.artifacts, name, content_type, request.stream(), limits
@@ -78,6 +73,20 @@ def get(name: Name, connection: ConnectionDep) -> DatasetDetail:
 @router.get("/{name}/versions/{version}", summary="One version of a data set")
 def get_version(name: Name, version: Version, connection: ConnectionDep) -> DatasetDetail:
     return dataset_views.detail(connection, name, version)
+
+
+@router.get("/{name}/profile", summary="What the rows of a data set are like")
+def profile(name: Name, engine: EngineDep, settings: SettingsDep) -> DatasetProfile:
+    """Columns, classes and sizes of the newest version, and what its owner should look at.
+
+    It is made at the upload; of a built-in data set when first asked for, which takes seconds.
+    """
+    return dataset_profiles.profile(engine, datasets.Shelf.of(settings), name)
+
+
+@router.get("/{name}/versions/{version}/profile", summary="What the rows of one version are like")
+def profile_of_version(name: Name, version: Version, engine: EngineDep, settings: SettingsDep) -> DatasetProfile:
+    return dataset_profiles.profile(engine, datasets.Shelf.of(settings), name, version)
 
 
 @router.get(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
-from tuner import studies, views
+from tuner import datasets, studies, views
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import StudyState
 from tuner.store.database import transaction
@@ -51,6 +51,7 @@ IdempotencyKey = Annotated[
 def submit(
     spec: StudySpec,
     engine: EngineDep,
+    settings: SettingsDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="Only check and complete it; nothing is stored.")] = False,
@@ -59,10 +60,11 @@ def submit(
 
     A dry run answers 200 with the study as it would be stored.
     """
+    shelf = datasets.Shelf.of(settings)
     if dry_run:
         response.status_code = 200
-        return studies.dry_run(engine, spec)
-    study_id = studies.submit(engine, spec, idempotency_key)
+        return studies.dry_run(engine, spec, shelf=shelf)
+    study_id = studies.submit(engine, spec, idempotency_key, shelf=shelf)
     with transaction(engine) as connection:
         shown = views.study(connection, study_id)
     response.headers["Location"] = shown.links["self"]
@@ -70,9 +72,9 @@ def submit(
 
 
 @router.post("/import", status_code=201, summary="Submit a study that starts with a history")
-def import_(body: ImportBody, engine: EngineDep, response: Response) -> Imported:
+def import_(body: ImportBody, engine: EngineDep, settings: SettingsDep, response: Response) -> Imported:
     """The history's complete and pruned trials become the study's first ones; its budget counts new trials alone."""
-    study_id, imported = studies.submit_with_history(engine, body.spec, body.history)
+    study_id, imported = studies.submit_with_history(engine, body.spec, body.history, shelf=datasets.Shelf.of(settings))
     with transaction(engine) as connection:
         shown = views.study(connection, study_id)
     response.headers["Location"] = shown.links["self"]

@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import connection, deps, gate, throttle
+from trainers.data import profile
 from tuner import (
     dataset_uploads,
     forms,
+    inspection,
     json_body,
     plain_tar,
     server,
@@ -126,6 +128,11 @@ def _of_uploads() -> list[tuple[str, str]]:
         ("a path in it", f"{uploads.MAX_PATH} bytes, {uploads.MAX_PART} of one name"),
         ("a data set's form", f"{forms.MAX_PARTS} parts, {forms.MAX_FIELDS_BYTES} bytes of fields"),
         ("data sets that are read at once", f"{dataset_uploads.INSPECTIONS} of one process; the others wait"),
+        (
+            "the same again, to split by a column or for a profile",
+            f"{inspection.PREVIEWS} of one process; the others wait",
+        ),
+        ("a profile", f"{profile.MOST_COLUMNS} columns, {profile.MOST_CLASSES} classes"),
     ]
 
 

@@ -6,7 +6,6 @@ dashboard, maintenance and a worker with two slots, in processes of their own.
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Iterator
 
@@ -15,9 +14,9 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from tests.folders import data_folder
+from tests.whole import whole_service
 from tuner import embedded, up
 from tuner.client import Client
-from tuner.settings import Settings
 from tuner.store import database, migrate
 
 
@@ -57,9 +56,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[up.Service]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with data_folder() as folder, up.running(Settings(data=folder, port=port), slots=2) as running:
+    with whole_service() as running:
         yield running
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image"]
-Task = Literal["classification", "regression"]
+Kind = Literal["tabular", "image", "interactions", "series"]
+Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
 Objective = tuple[str, Direction]
@@ -109,12 +109,15 @@ class Dataset:
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
             `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
-        y: `(rows,)`: class indices `0..classes-1`, or float targets.
+            Interactions and series are such tables, whose columns have roles.
+        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
         feature_names: one per column for tabular data, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
         part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
+        groups: `(rows,)` int64, where a study splits by groups: rows of one number are on one side of every split.
+        times: `(rows,)` float64, where a study splits by time: nothing is trained on what comes later.
     """
 
     name: str
@@ -127,6 +130,8 @@ class Dataset:
     digest: str
     columns: tuple[Column, ...] = ()
     part_rows: Mapping[str, np.ndarray] | None = None
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         self.preprocessing = json.loads(Path(context.artifacts["preprocessing"]).read_text(encoding="utf-8"))
         self.network = torch.export.load(context.artifacts["network"]).module()
 
-    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predicts raw rows.
 
         Args:
@@ -35,10 +35,11 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
                 value is None or NaN, a column that had some may be left out, and a category may be a new one; for an
                 image model an array `(rows, height, width)` or `(rows, height, width, channels)` (mlflow warns of a
                 hint that says so).
+            params: of a classifier, `{"output": "class"}` asks for the class that a row is taken for.
 
         Returns:
-            One row per row: for classification a column of probabilities per class, named after it; for regression
-            one column `prediction` in the target's unit.
+            One row per row: for classification a column of probabilities per class, named after it, or where asked for
+            one column `prediction` of class names; for regression one column `prediction` in the target's unit.
         """
         x = torch.from_numpy(preprocessed(self.preprocessing, model_input))
         with torch.inference_mode():
@@ -46,7 +47,16 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
         if self.preprocessing["task"] == "regression":
             return pd.DataFrame({"prediction": predicted}, index=index)
+        if (params or {}).get("output") == "class":
+            return pd.DataFrame({"prediction": decided(self.preprocessing, predicted)}, index=index)
         return pd.DataFrame(predicted, columns=self.preprocessing["class_names"], index=index)
+
+
+def decided(preprocessing: dict[str, Any], probabilities: np.ndarray) -> np.ndarray:
+    """Names of classes `(rows,)`: of two the second from the threshold on that was chosen in training, else the likeliest."""
+    threshold = preprocessing.get("threshold")
+    indices = probabilities.argmax(axis=1) if threshold is None else (probabilities[:, 1] >= threshold).astype(int)
+    return np.asarray(np.array(preprocessing["class_names"], dtype=object)[indices])
 
 
 def preprocessed(preprocessing: dict[str, Any], model_input: pd.DataFrame | np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ import statistics
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers import losses, memory, optimizers, preprocessing, schedules
+from trainers import batches, losses, memory, optimizers, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
@@ -74,8 +75,8 @@ def fit(
     rows = len(data.x_train)
     steps = math.ceil(rows / config.batch_size)
     schedule = schedules.schedule(config.schedule, steps * config.epochs, config.warmup_fraction)
-    # drawn on the CPU, so that each device sees the same batches
     shuffling = torch.Generator().manual_seed(seed)
+    draw = batches.drawer(data.y_train, data.outputs, config, shuffling)
     moving = Moving(network, move, shuffling, None if augment is None else augment.draws)
     saved = checkpoint.load()
     progress = Progress() if saved is None else moving.restore(saved)
@@ -83,9 +84,9 @@ def fit(
     while not _is_over(progress, config):
         step = progress.step + 1
         started = perf_counter()
-        batches = torch.randperm(rows, generator=shuffling).to(data.x_train.device).tensor_split(steps)
+        drawn = draw().to(data.x_train.device).tensor_split(steps)
         train_loss = _train_epoch(
-            network, problem, data.x_train, batches, config, move, schedule, (step - 1) * steps, augment
+            network, problem, data.x_train, drawn, config, move, schedule, (step - 1) * steps, augment
         )
         trained = perf_counter()
         metrics, predictions = _validate(network, problem, data, step, train_loss)
@@ -109,7 +110,9 @@ def fit(
     assert progress.best is not None
     checkpoint.end(partial(ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
-    return _result(network, problem, data, progress.best, facts)
+    # what was learnt says nothing of where to tell two classes apart
+    decided = None if objective == LAST_EPOCH else problem.decide(progress.best.predictions, objective[0])
+    return _result(network, problem, data, progress.best, decided, facts)
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:
@@ -132,7 +135,7 @@ def _train_epoch(
     network: nn.Module,
     problem: Problem,
     x_train: Tensor,
-    batches: tuple[Tensor, ...],
+    drawn: tuple[Tensor, ...],
     config: TrainingConfig,
     move: optimizers.Step,
     schedule: schedules.Schedule,
@@ -152,7 +155,7 @@ def _train_epoch(
         return config.l1 * losses.l1(weights)
 
     summed = torch.zeros((), device=x_train.device)
-    for step, rows in enumerate(batches, start=steps_before):
+    for step, rows in enumerate(drawn, start=steps_before):
         factor = schedule(step)
         x, targets = x_train.index_select(0, rows), problem.train_targets.index_select(0, rows)
         if augment is not None:
@@ -164,7 +167,7 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         move(config.learning_rate * factor)
         if config.weight_decay > 0:
-            optimizers.decay(weights, config.weight_decay, factor, len(batches))
+            optimizers.decay(weights, config.weight_decay, factor, len(drawn))
     return summed.item() / len(x_train)  # the epoch's one wait for the device
 
 
@@ -198,19 +201,32 @@ def _refuse_non_finite(step: int, metrics: dict[str, float]) -> None:
             raise NonFiniteError(step, name)
 
 
-def _result(network: nn.Module, problem: Problem, data: OnDevice, best: Best, facts: dict[str, float]) -> TrainResult:
+def _result(
+    network: nn.Module,
+    problem: Problem,
+    data: OnDevice,
+    best: Best,
+    decision: dict[str, Any] | None,
+    facts: dict[str, float],
+) -> TrainResult:
     """Puts the best epoch's weights back and gathers what is kept of a trial."""
+    curves, preprocessed = problem.draw(best.predictions), data.preprocessing
+    if decision is not None:
+        curves, facts = {**curves, "decision": decision}, {**facts, "val/threshold": decision["threshold"]}
+        preprocessed = {**preprocessed, "threshold": decision["threshold"]}
     network.load_state_dict(best.weights)
-    whole = nn.Sequential(network, problem.head).cpu().eval()
+    network.eval()
+    whole = problem.exported(network) if problem.exported else nn.Sequential(network, problem.head)
+    whole = whole.cpu().eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return TrainResult(
         metrics=best.metrics,
         best_step=best.step,
-        curves=problem.draw(best.predictions),
+        curves=curves,
         network=whole,
-        preprocessing=data.preprocessing,
-        example=preprocessing.synthetic(data.preprocessing, EXAMPLE_ROWS, data.dtype, seed=0),
-        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.x_train[:1].cpu()), **facts},
+        preprocessing=preprocessed,
+        example=data.example(EXAMPLE_ROWS),
+        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.row()), **facts},
     )
 
 

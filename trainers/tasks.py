@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from trainers import curves, losses, metrics
+from trainers import curves, losses, metrics, thresholds
 from trainers.configs import TrainingConfig
 from trainers.data.on_device import OnDevice
 from trainers.networks import RawUnits
@@ -27,6 +27,8 @@ class Problem:
         head: from outputs to predictions: probabilities `(rows, classes)` or targets in raw units `(rows,)`.
         measure: predictions on validation to metrics by name.
         draw: predictions on validation to the JSON of `trainers.curves`.
+        decide: predictions on validation and the objective's metric to what `trainers.thresholds` chooses, if it does.
+        exported: makes of the trained network what is exported; None: the network and its head.
     """
 
     train_targets: Tensor
@@ -35,6 +37,8 @@ class Problem:
     head: nn.Module
     measure: Callable[[np.ndarray], dict[str, float]]
     draw: Callable[[np.ndarray], dict[str, Any]]
+    decide: Callable[[np.ndarray, str], dict[str, Any] | None] = lambda _predictions, _metric: None
+    exported: Callable[[nn.Module], nn.Module] | None = None
 
 
 def pose(data: OnDevice, config: TrainingConfig, *, mixed: bool) -> Problem:
@@ -58,6 +62,7 @@ def _classification(data: OnDevice, config: TrainingConfig, *, mixed: bool) -> P
         draw=lambda probabilities: curves.of_classification(
             data.y_raw, probabilities, data.preprocessing["class_names"]
         ),
+        decide=lambda probabilities, metric: thresholds.choose(data.y_raw, probabilities, config, metric),
     )
 
 

@@ -28,7 +28,7 @@ from tuner.domain.states import POLICIES, AttemptState, StudyState, TrialEnd, Tr
 from tuner.endings import fail_live, is_better, settle
 from tuner.sampling import after, prune
 from tuner.store import attempts, logs, notify, studies, trials
-from tuner.store.database import transaction
+from tuner.store.database import again_if_cut, transaction
 from tuner.wire_attempts import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
 
 NO_DETAIL = EndDetail()
@@ -39,6 +39,7 @@ log = structlog.get_logger()
 # ---- report ----------------------------------------------------------------------------------------------------------
 
 
+@again_if_cut
 def report(
     engine: Engine, attempt_id: uuid.UUID, sent: Sequence[ReportBody], printed: LogBody | None = None
 ) -> Decision:
@@ -123,6 +124,7 @@ def _objective_key(spec: StudySpec, index: int = 0) -> str:
 # ---- complete --------------------------------------------------------------------------------------------------------
 
 
+@again_if_cut
 def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> TrialEnded:
     """Accepts a trial's result; the same result from the same attempt again is answered alike.
 
@@ -206,6 +208,7 @@ def _repeated(connection: Connection, attempt_id: uuid.UUID, digest: str) -> Tri
 # ---- fail, release, expire -------------------------------------------------------------------------------------------
 
 
+@again_if_cut
 def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
     """Ends an attempt that failed: its trial is tried again where the kind of failure allows, and fails otherwise.
 
@@ -220,6 +223,7 @@ def fail(engine: Engine, attempt_id: uuid.UUID, body: FailBody) -> TrialEnded:
     return _end_without_result(engine, attempt_id, AttemptState.FAILED, TrialEnd(body.reason), error, detail)
 
 
+@again_if_cut
 def release(engine: Engine, attempt_id: uuid.UUID) -> TrialEnded:
     """Gives a trial back unfinished, without using up an attempt: the worker is going away, or the study is paused.
 

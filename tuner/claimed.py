@@ -69,6 +69,8 @@ def answer(
         folds=spec.evaluation.folds,
         repeats=spec.evaluation.repeats,
         split_seed=spec.evaluation.seed,
+        group=spec.evaluation.group,
+        time=spec.evaluation.time,
         seed=seeds.derive(spec.sampler.seed or 0, "training", held.trial_number),
         lease_s=spec.limits.lease_s,
         trial_minutes=spec.limits.trial_minutes,

@@ -24,13 +24,14 @@ from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, checkpoints, queue, studies, trials
 from tuner.store import finals as final_rows
-from tuner.store.database import TRANSIENT, transaction
+from tuner.store.database import TRANSIENT, again_if_cut, transaction
 from tuner.tracebacks import told
 from tuner.wire_attempts import ClaimedAttempt
 
 log = structlog.get_logger()
 
 
+@again_if_cut
 def claim(
     engine: Engine,
     *,

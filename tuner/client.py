@@ -6,8 +6,10 @@ Owns a method for every call of the REST API. Speaks `tuner.wire`; imports no to
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -15,7 +17,8 @@ from urllib.parse import quote
 
 import httpx
 
-from tuner.transport import MLFLOW, TIMEOUT_S, ClientError, Transport
+from tuner.answer_time import AnswerTime
+from tuner.transport import MLFLOW, ClientError, Transport
 from tuner.wire import (
     ArtifactList,
     BestTrials,
@@ -47,7 +50,7 @@ from tuner.wire_attempts import (
     ReportsBody,
     TrialEnded,
 )
-from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage
+from tuner.wire_datasets import DatasetDetail, DatasetOut, DatasetPage, DatasetProfile
 from tuner.wire_lifecycle import Retried
 
 if TYPE_CHECKING:
@@ -56,9 +59,9 @@ if TYPE_CHECKING:
 __all__ = ["Client", "ClientError"]  # what loops and scripts import
 
 CLAIM_ANSWER_S = 10.0  # beyond the wait that it asks for
-MIN_ANSWER_S = 1.0  # that a report waits for its answer, however short the lease
 WORD_S = 10.0  # that the end of an attempt waits for its answer, which takes milliseconds, before it is said again
 UPLOAD_S = 900.0  # of one read or write; the control plane reads the files before it answers
+READING = httpx.Timeout(UPLOAD_S, connect=5.0)  # of whatever may have it read a data set
 RETRY_FOR_S = 20.0
 
 
@@ -76,6 +79,7 @@ class Client:
         self.url = url.rstrip("/")
         self.key = key
         self._wire = Transport(self.url, key, retry_for_s=retry_for_s)
+        self._answer_time = AnswerTime()
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +96,11 @@ class Client:
 
     def submit(self, spec: dict[str, Any], idempotency_key: str | None = None) -> Study:
         """Queues a study; repeated by itself where no answer came, it still is one study."""
-        return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key))
+        return self._study("POST", "/studies", json=spec, headers=_key(idempotency_key), **_reading(spec))
 
     def dry_run(self, spec: dict[str, Any]) -> ResolvedStudy:
-        return self._wire.call("POST", "/studies", ResolvedStudy, json=spec, params={"dry_run": "true"})
+        params = {"dry_run": "true"}
+        return self._wire.call("POST", "/studies", ResolvedStudy, json=spec, params=params, **_reading(spec))
 
     def studies(self, **filters: str) -> Iterator[StudyOut]:
         """Every study, newest first; filters: state, name (a part of it), tag (key:value)."""
@@ -247,7 +252,9 @@ class Client:
             train: instead of `data`: rows to learn from.
             validation: beside `train`.
             test: beside `train`.
-            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`.
+            source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
+                of interactions `user`, `item`, `rating`, `time`, `user_features`, `item_features`; of series `time`,
+                `series`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}
@@ -259,7 +266,7 @@ class Client:
             params={"name": name},
             data={"source": json.dumps(said)},
             paths=paths,
-            timeout=httpx.Timeout(UPLOAD_S, connect=5.0),
+            timeout=READING,
         )
 
     def datasets(self) -> Iterator[DatasetOut]:
@@ -275,6 +282,11 @@ class Client:
     def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
         """A data set with its columns; its newest version unless one is named."""
         return self._wire.call("GET", _dataset_path(name, version), DatasetDetail)
+
+    def dataset_profile(self, name: str, version: int | None = None) -> DatasetProfile:
+        """What the rows of one version, or the newest, are like."""
+        path = f"{_dataset_path(name, version)}/profile"
+        return self._wire.call("GET", path, DatasetProfile, timeout=READING)
 
     def delete_dataset(self, name: str, version: int | None = None) -> None:
         """Deletes a version, or all of them; refused while a study uses it."""
@@ -312,12 +324,19 @@ class Client:
             log: what follows of what the trial prints.
             lease_s: the lease's length: it is tried once, and given up early enough to try again before it is over.
         """
-        body = ReportsBody(reports=reports, log=log)
-        in_time: dict[str, Any] = {}
-        if lease_s is not None:
-            in_time = {"timeout": max(MIN_ANSWER_S, min(TIMEOUT_S, lease_s / 3)), "once": True}
-        path = f"/attempts/{attempt_id}/reports"
-        return self._wire.call("POST", path, Decision, content=body.model_dump_json(), **in_time)
+        body, path = ReportsBody(reports=reports, log=log), f"/attempts/{attempt_id}/reports"
+        send = partial(self._wire.call, "POST", path, Decision, content=body.model_dump_json())
+        if lease_s is None:
+            return send()
+        began_s = time.monotonic()
+        try:
+            decision = send(timeout=self._answer_time.allowed_s(lease_s), once=True)
+        except ClientError as error:
+            if error.status == 0:
+                self._answer_time.given_up(time.monotonic() - began_s)
+            raise
+        self._answer_time.answered(time.monotonic() - began_s)
+        return decision
 
     def upload(self, attempt_id: uuid.UUID, tar: Path) -> ArtifactList:
         """Sends an attempt's files, a tar of plain ones, from disk."""
@@ -362,6 +381,13 @@ class Client:
     def is_ready(self) -> bool:
         """Whether the control plane answers and reaches its database; never raises."""
         return self._wire.is_ready()
+
+
+def _reading(spec: dict[str, Any]) -> dict[str, httpx.Timeout]:
+    """How long to wait for a study's answer, where that takes reading the data set."""
+    evaluation = spec.get("evaluation")
+    by_column = isinstance(evaluation, dict) and bool({"group", "time"} & evaluation.keys())
+    return {"timeout": READING} if by_column else {}
 
 
 def _dataset_path(name: str, version: int | None) -> str:

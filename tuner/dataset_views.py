@@ -54,11 +54,13 @@ def _builtin(info: DatasetInfo) -> dict[str, Any]:
 
 def _uploaded(row: DatasetRow) -> dict[str, Any]:
     shown = _shown(info_of(row), row.name)
-    links = {**shown["links"], "files": f"{shown['links']['self']}/versions/{row.version}/files"}
+    version = f"{shown['links']['self']}/versions/{row.version}"
+    links = {**shown["links"], "profile": f"{version}/profile", "files": f"{version}/files"}
     return {**shown, "version": row.version, "builtin": False, "created_at": row.created_at, "links": links}
 
 
 def _shown(info: DatasetInfo, name: str) -> dict[str, Any]:
+    itself = f"{API}/datasets/{quote(name, safe='')}"
     return {
         "name": name,
         "kind": info.kind,
@@ -67,7 +69,7 @@ def _shown(info: DatasetInfo, name: str) -> dict[str, Any]:
         "features": math.prod(info.shape),
         "classes": len(info.class_names),
         "digest": info.digest,
-        "links": {"self": f"{API}/datasets/{quote(name, safe='')}"},
+        "links": {"self": itself, "profile": f"{itself}/profile"},
     }
 
 
@@ -82,6 +84,7 @@ def _detail(
             ColumnOut(
                 name=column.name,
                 kind=column.kind,
+                role=column.role,
                 categories=list(column.categories[:MAX_CATEGORIES]),
                 n_categories=len(column.categories),
                 missing=column.missing,

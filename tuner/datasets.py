@@ -11,13 +11,17 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from trainers.data.builtin import BUILTIN
 from trainers.data.info import DatasetInfo, from_json
-from tuner import dataset_folder
+from tuner import dataset_folder, inspection
 from tuner.domain.errors import FieldError, GoneError, InvalidError
+from tuner.domain.spec import Evaluation
+from tuner.inspection import Limits
+from tuner.settings import Settings
 from tuner.store import datasets
 from tuner.store.database import transaction
 from tuner.store.datasets import DatasetRow
@@ -33,11 +37,45 @@ class Found:
         info: what is known of it; its name is the one that a study keeps: of a built-in one, or name@version.
         row_id: of an uploaded one.
         files_digest: of an uploaded one's files.
+        row: of an uploaded one.
     """
 
     info: DatasetInfo
     row_id: int | None = None
     files_digest: str | None = None
+    row: DatasetRow | None = None
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The files of data sets, and the limits under which they are read again.
+
+    Attributes:
+        root: the artifact folder.
+        limits: of memory and time.
+    """
+
+    root: Path
+    limits: Limits
+
+    @classmethod
+    def of(cls, settings: Settings) -> Shelf:
+        return cls(settings.artifacts, Limits.of(settings))
+
+    def split_sizes(self, found: Found, evaluation: Evaluation) -> dict[str, Any]:
+        """How large a study's parts are that it splits by a column.
+
+        Raises:
+            InvalidError: the data set cannot be split so.
+            GoneError: its files are not there any more.
+        """
+        pointer = f"/evaluation/{evaluation.by}"
+        if found.info.parts is not None:
+            detail = "the data set brings parts of its own: leave it out, or upload the rows as one file without them"
+            raise InvalidError([FieldError(pointer, detail)])
+        folder = None if found.row is None else whole_folder(self.root, found.row)
+        said = evaluation.model_dump(mode="json")
+        return inspection.split_sizes(found.info.name, folder, said, self.limits, pointer=pointer)
 
 
 # ---- look up ---------------------------------------------------------------------------------------------------------
@@ -57,7 +95,7 @@ def find(connection: Connection, named: str | None) -> Found:
         row = datasets.find(connection, name, int(version) if at else None)
     if row is None:
         raise InvalidError([FieldError("/dataset", _which_there_are(connection, named))])
-    return Found(info_of(row), row.id, row.files_digest)
+    return Found(info_of(row), row.id, row.files_digest, row)
 
 
 def info_of(row: DatasetRow) -> DatasetInfo:

@@ -1,6 +1,7 @@
-"""Reads an uploaded data set once, in a process with limits on memory and time, and says what it holds or what is wrong.
+"""Reads data sets in processes with limits on memory and time, and says what they hold or what is wrong with them.
 
-Owns that process. The control plane itself never parses a user's file.
+Owns those processes: one for an upload, one for a study that splits by a column. The control plane itself never parses a
+user's file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +24,11 @@ from trainers.data.faults import short
 from trainers.data.info import DatasetInfo, from_json
 from tuner.domain.errors import FieldError, InvalidError
 from tuner.limited import OUT_OF_MEMORY
-from tuner.settings import child_environment
+from tuner.settings import Settings, child_environment
 
 MODULE = "trainers.data.inspect"
+PREVIEW = "trainers.data.preview"
+PREVIEWS = 2  # at once in this process
 MAX_FAULTS = 50
 TOLD_BYTES = 2_000  # of what it says of its death
 NO_MEMORY = ("memoryerror", "bad_alloc", "failed to map segment", "cannot allocate memory", "memory allocation")
@@ -33,6 +37,7 @@ SECRETS = ("TUNER_", "MLFLOW_", "_MLFLOW_", "PG", "AWS_")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
 
 log = structlog.get_logger()
+_turns = threading.BoundedSemaphore(PREVIEWS)
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,23 @@ class Limits:
     time_s: int
     min_free_bytes: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(
+            upload_bytes=settings.max_upload_mb * 2**20,
+            memory_bytes=settings.inspect_memory_mb * 2**20,
+            time_s=settings.inspect_s,
+            min_free_bytes=settings.min_free_mb * 2**20,
+        )
+
 
 @dataclass(frozen=True)
 class Inspected:
-    """An accepted data set: what it holds, and what was inferred, in words."""
+    """An accepted data set: what it holds, what was inferred, in words, and its profile."""
 
     info: DatasetInfo
     notes: list[str]
+    profile: dict[str, Any]
 
 
 class ReaderError(Exception):
@@ -71,27 +86,68 @@ def inspect(folder: Path, name: str, limits: Limits) -> Inspected:
         InvalidError: for what is wrong, with row and column, or that it is too large or too slow to read.
         ReaderError: it failed by itself.
     """
-    answer = _run(folder, limits)
+    answer = _run(MODULE, [str(folder)], limits)
     if "faults" in answer:
-        raise InvalidError([_fault(each) for each in answer["faults"][:MAX_FAULTS]])
-    return Inspected(from_json({**answer["info"], "name": name}), list(answer["notes"]))
+        raise InvalidError([_fault(each, _part(each)) for each in answer["faults"][:MAX_FAULTS]])
+    return Inspected(from_json({**answer["info"], "name": name}), list(answer["notes"]), dict(answer["profile"]))
 
 
-def _fault(fault: dict[str, Any]) -> FieldError:
-    part = Path((fault.get("file") or "").partition(",")[0]).stem  # of several files the first
+def split_sizes(
+    name: str, folder: Path | None, evaluation: dict[str, Any], limits: Limits, *, pointer: str
+) -> dict[str, Any]:
+    """How large the parts of a data set are that a study splits by a column, as `trainers.data.preview` tells.
+
+    Args:
+        name: of the data set.
+        folder: of its files; None: it is built in.
+        evaluation: of the study.
+        limits: of memory and time.
+        pointer: to what is wrong where it cannot be split so.
+
+    Raises:
+        InvalidError: for a column that is not there or of no use, and for rows that do not do.
+        ReaderError: the process failed by itself.
+    """
+    with _turns:
+        answer = _run(PREVIEW, [name, "" if folder is None else str(folder), json.dumps(evaluation)], limits)
+    if "faults" in answer:
+        raise InvalidError([_fault(each, pointer) for each in answer["faults"][:MAX_FAULTS]])
+    sizes: dict[str, Any] = answer["split"]
+    return sizes
+
+
+def profile(name: str, folder: Path | None, limits: Limits) -> dict[str, Any]:
+    """The profile of a data set that was uploaded before profiles were made, or is built in (`folder` is None).
+
+    Raises:
+        InvalidError: it is too large or too slow to read.
+        ReaderError: the process failed by itself.
+    """
+    with _turns:
+        seen: dict[str, Any] = _run(PREVIEW, [name, "" if folder is None else str(folder)], limits)["profile"]
+    return seen
+
+
+def _part(fault: dict[str, Any]) -> str:
+    """The pointer to an uploaded file: to the first where a fault is of several."""
+    part = Path((fault.get("file") or "").partition(",")[0]).stem
+    return f"/{part}" if part else ""
+
+
+def _fault(fault: dict[str, Any], pointer: str) -> FieldError:
     row, column = fault.get("row"), fault.get("column")
     place = [f"row {row}"] if row is not None else []
     place += [f"column {short(column)!r}"] if column is not None else []
     detail = f"{', '.join(place)}: {fault['detail']}" if place else str(fault["detail"])
-    return FieldError(f"/{part}" if part else "", detail, row=row, column=column)
+    return FieldError(pointer, detail, row=row, column=column)
 
 
-def _run(folder: Path, limits: Limits) -> dict[str, Any]:
+def _run(module: str, arguments: list[str], limits: Limits) -> dict[str, Any]:
     """The process's answer."""
-    command = [sys.executable, "-m", "tuner.limited", str(limits.memory_bytes), str(limits.time_s), MODULE, str(folder)]
+    limited = [sys.executable, "-m", "tuner.limited", str(limits.memory_bytes), str(limits.time_s)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
-            command,
+            [*limited, module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

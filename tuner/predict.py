@@ -25,6 +25,7 @@ from trainers.data.source import Source, delimiter_faults
 from trainers.data.tables import Table
 
 PREDICTION = "prediction"
+RECOMMENDED = ["rank", "item", "score"]  # what a recommender gives, in several rows for each
 
 
 class PredictError(Exception):
@@ -100,23 +101,38 @@ def _beside(file: Path, wanted: Collection[str] | None) -> dict[str, Any]:
 
 
 def predict(model: Any, rows: Rows) -> pd.DataFrame:
-    """The rows with a column of probabilities for each class and the likeliest class, `prediction`; or the target alone.
+    """The rows with a column of probabilities for each class and the class that each is taken for; or the target alone.
 
-    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`.
+    That class, `prediction`, is the likeliest one, or follows the threshold that was chosen in training.
+
+    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
+    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows.
 
     Raises:
         PredictError: the rows do not fit the model.
     """
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
-    predicted = model.predict(given).reset_index(drop=True)
+    predicted = model.predict(given)
+    if "step" in predicted:  # forecasts, which are of no row
+        return predicted
+    if list(predicted.columns) == RECOMMENDED:
+        return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
+    predicted = predicted.reset_index(drop=True)
     if list(predicted.columns) != [PREDICTION]:
-        likeliest = predicted.idxmax(axis=1)
+        decided = _decided(model, given, predicted)
         if set(predicted.columns) & {*rows.written.columns, PREDICTION}:
             predicted = predicted.rename(columns=lambda name: f"p({name})")
-        predicted[PREDICTION] = likeliest
+        predicted[PREDICTION] = decided
     kept = rows.written.drop(columns=PREDICTION, errors="ignore")
     return pd.concat([kept, predicted], axis=1)
+
+
+def _decided(model: Any, given: Any, probabilities: pd.DataFrame) -> pd.Series:
+    """The class of each row, by the model itself, or of one that cannot be asked the likeliest."""
+    if model.metadata.get_params_schema() is None:
+        return probabilities.idxmax(axis=1)
+    return model.predict(given, params={"output": "class"})[PREDICTION].reset_index(drop=True)
 
 
 def _tensor(spec: Any, table: Table) -> np.ndarray:

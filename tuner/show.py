@@ -6,7 +6,7 @@ Owns the look. Takes what the client gives; prints.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -143,9 +143,9 @@ def compare(named: Sequence[tuple[str, TrialOut]], title: str) -> None:
     for name in params:
         table.add_row(name, *(shown_value(trial.params.get(name, "")) for _name, trial in named))
     table.add_section()
-    metrics = sorted({name for _name, trial in named for name in trial.metrics or {}})
-    for name in metrics:
-        table.add_row(name, *(shown_value((trial.metrics or {}).get(name, "")) for _name, trial in named))
+    metrics = [with_spread(trial.metrics or {}) for _name, trial in named]
+    for name in sorted({name for shown in metrics for name in shown}):
+        table.add_row(name, *(shown.get(name, "") for shown in metrics))
     console.print(table)
 
 
@@ -170,6 +170,16 @@ def new_table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column)
     return made
+
+
+def with_spread(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Metrics as they are shown: with the standard deviation over folds behind the mean, where there are folds."""
+    spread = {name: metrics.get(f"{name}_std") for name in metrics}
+    return {
+        name: shown_value(value) if spread[name] is None else f"{shown_value(value)} ± {spread[name]:.2g}"
+        for name, value in metrics.items()
+        if name.removesuffix("_std") == name or name.removesuffix("_std") not in metrics
+    }
 
 
 def shown_value(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tuner.show import console, duration, new_table, shown_value
+from tuner.show import console, duration, new_table, shown_value, with_spread
 from tuner.wire import AttemptOut, StudyOut, TrialDetail
 
 
@@ -14,8 +14,8 @@ def trial(study: StudyOut, shown: TrialDetail) -> None:
     for name, value in {**study.spec.fixed, **shown.params}.items():
         table.add_row(name, shown_value(value))
     table.add_section()
-    for name, value in (shown.metrics or {}).items():
-        table.add_row(name, shown_value(value))
+    for name, text in with_spread(shown.metrics or {}).items():
+        table.add_row(name, text)
     console.print(table)
     if shown.attempts:
         _attempts(shown.attempts)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from trainers.data.info import TIME, DatasetInfo, of_role
 from tuner import datasets, idempotency, past, specs
+from tuner.datasets import Shelf
 from tuner.domain.errors import FieldError, InvalidError, WrongStateError
 from tuner.domain.space import Scalar
 from tuner.domain.spec import StudySpec
@@ -25,10 +28,16 @@ from tuner.wire import HistoryTrialBody, ResolvedStudy
 FIXED_PARAMS = "fixed_params"  # Optuna's own name for an enqueued point
 
 
-def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) -> int:
+def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None, *, shelf: Shelf | None = None) -> int:
     """Stores a study and queues it; returns its id.
 
     The same key with the same body gives the same study, however often and however concurrently it is sent.
+
+    Args:
+        engine: to our tables.
+        spec: as submitted.
+        idempotency_key: chosen by whoever sends it.
+        shelf: the files of data sets, which only a study needs that splits by a column.
 
     Raises:
         InvalidError: the study does not make sense.
@@ -36,26 +45,28 @@ def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None) 
         IdempotencyMismatchError: the key came with another body before.
     """
     digest = idempotency.digest_of(spec.model_dump_json())
+    spec, sizes = _split_by_column(engine, spec, shelf)
     with transaction(engine) as connection:
         if idempotency_key is not None:
             known = idempotency.known(connection, idempotency_key, digest)
             if known is not None:
                 return int(known.study_id)
-        study_id = _insert(connection, _resolved(connection, spec), n_past=0)
+        study_id = _insert(connection, _resolved(connection, spec, sizes), n_past=0)
         if idempotency_key is not None:
             studies.remember_key(connection, idempotency_key, digest, study_id)
     notify.work(engine)
     return study_id
 
 
-def dry_run(engine: Engine, spec: StudySpec) -> ResolvedStudy:
+def dry_run(engine: Engine, spec: StudySpec, *, shelf: Shelf | None = None) -> ResolvedStudy:
     """The study as it would be stored, with an estimate of its time.
 
     Raises:
         InvalidError: the study does not make sense.
     """
+    spec, sizes = _split_by_column(engine, spec, shelf)
     with transaction(engine) as connection:
-        resolved = _resolved(connection, spec)
+        resolved = _resolved(connection, spec, sizes)
         trial_s = trials.typical_duration_s(connection, resolved.trainer, resolved.spec.dataset or "")
         slots = workers.live_slots(connection)
     n_trials = resolved.spec.budget.trials
@@ -64,7 +75,9 @@ def dry_run(engine: Engine, spec: StudySpec) -> ResolvedStudy:
     return ResolvedStudy(spec=resolved.spec, facts=resolved.facts, estimate_s=estimate_s)
 
 
-def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[HistoryTrialBody]) -> tuple[int, int]:
+def submit_with_history(
+    engine: Engine, spec: StudySpec, history: Sequence[HistoryTrialBody], *, shelf: Shelf | None = None
+) -> tuple[int, int]:
     """Stores a study whose first trials are those of another; returns its id and how many trials it took over.
 
     The sampler learns from them, and they count for the best; the budget is for new trials alone.
@@ -73,8 +86,9 @@ def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[Histo
         InvalidError: the study does not make sense, or no trial of the history fits it.
         NameTakenError: another study has the name.
     """
+    spec, sizes = _split_by_column(engine, spec, shelf)
     with transaction(engine) as connection:
-        resolved = _resolved(connection, spec)
+        resolved = _resolved(connection, spec, sizes)
     taken = past.fitting(resolved.spec, history)
     if not taken:
         detail = "no complete or pruned trial lies in the search space: widen it, or import from another study"
@@ -86,8 +100,33 @@ def submit_with_history(engine: Engine, spec: StudySpec, history: Sequence[Histo
     return study_id, len(taken)
 
 
-def _resolved(connection: Connection, spec: StudySpec) -> Resolved:
-    return resolve(spec, None if spec.is_external else datasets.find(connection, spec.dataset))
+def _resolved(connection: Connection, spec: StudySpec, sizes: dict[str, Any] | None) -> Resolved:
+    return resolve(spec, None if spec.is_external else datasets.find(connection, spec.dataset), sizes)
+
+
+def _split_by_column(engine: Engine, spec: StudySpec, shelf: Shelf | None) -> tuple[StudySpec, dict[str, Any] | None]:
+    """The sizes of a study's parts if it splits by a column; it then names the version that was read.
+
+    Reading takes seconds, hence in no transaction.
+    """
+    if spec.is_external:
+        return spec, None
+    with transaction(engine) as connection:
+        found = datasets.find(connection, spec.dataset)
+    spec = _in_time(spec, found.info)
+    if spec.evaluation.by is None:
+        return spec, None
+    assert shelf is not None
+    return spec.model_copy(update={"dataset": found.info.name}), shelf.split_sizes(found, spec.evaluation)
+
+
+def _in_time(spec: StudySpec, info: DatasetInfo) -> StudySpec:
+    """Series are split by their time, where the study does not say by what."""
+    if info.kind != "series" or info.parts is not None or spec.evaluation.by is not None:
+        return spec
+    (time,) = of_role(info.columns, TIME)
+    evaluation = spec.evaluation.model_copy(update={"time": info.columns[time].name})
+    return spec.model_copy(update={"evaluation": evaluation})
 
 
 def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:

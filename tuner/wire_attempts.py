@@ -67,6 +67,8 @@ class ClaimedAttempt(Answer):
     folds: int
     repeats: int
     split_seed: int
+    group: str | None = Field(default=None, description="The column whose groups stay together in every split.")
+    time: str | None = Field(default=None, description="The column by whose times rows are split.")
     seed: int = Field(description="Of weights, batches and augmentation; a hash of the study's seed and the number.")
     lease_s: float
     trial_minutes: float | None

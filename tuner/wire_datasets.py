@@ -50,6 +50,28 @@ class DatasetSource(Body):
     split_column: ColumnName | None = Field(
         default=None, description="The column that says train, validation or test of each row."
     )
+    user: ColumnName | None = Field(
+        default=None, description="Of interactions, the column of who; to recommend items, say user and item."
+    )
+    item: ColumnName | None = Field(default=None, description="Of interactions, the column of what.")
+    rating: ColumnName | None = Field(
+        default=None,
+        description="Of interactions, the column of ratings, which are predicted; left out: rows are events.",
+    )
+    time: ColumnName | None = Field(
+        default=None,
+        description="Of interactions, when: each user's last ones are held out. Else it makes the table one of series.",
+    )
+    series: ColumnName | None = Field(
+        default=None,
+        description="Of a table with time and target, the column of which series, where there are several.",
+    )
+    user_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the user, the same in all rows of one."
+    )
+    item_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the item."
+    )
 
 
 class DatasetOut(Answer):
@@ -76,6 +98,10 @@ class DatasetPage(Answer):
 class ColumnOut(Answer):
     name: str
     kind: ColumnKind
+    role: str = Field(
+        default="",
+        description="Of interactions: user, item, time, user feature or item feature; of series: time, series or target.",
+    )
     categories: list[str] = Field(description="A category's values, the first ones where there are very many.")
     n_categories: int
     missing: int = Field(description="Rows without a value.")
@@ -102,3 +128,61 @@ class DatasetDetail(DatasetOut):
     parts: dict[str, int] | None = Field(description="Rows of the parts that its owner gave; null: split by the study.")
     notes: list[str] = Field(description="What was inferred, and how to say otherwise.")
     versions: list[VersionOut] = Field(description="Newest first; empty for built-in ones.")
+
+
+class ValueOut(Answer):
+    value: str
+    rows: int
+
+
+class NumbersOut(Answer):
+    low: float
+    high: float
+    mean: float
+    deviation: float
+
+
+class ColumnProfile(Answer):
+    """A column as its rows are; of numbers, booleans and dates (days since 1970) the range, of a category the top values."""
+
+    name: str
+    kind: ColumnKind
+    missing: int = Field(description="Rows without a value.")
+    different: int = Field(description="Different values.")
+    low: float | None = None
+    high: float | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    top: list[ValueOut] | None = None
+
+
+class ImagesProfile(Answer):
+    height: int
+    width: int
+    channels: int
+    low: float = Field(description="Of all pixels.")
+    high: float
+
+
+class Finding(Answer):
+    """Something that its owner should look at."""
+
+    what: str = Field(description="For programs: duplicates, leak, imbalance, id-like, tells-target, ….")
+    column: str | None
+    text: str
+
+
+class DatasetProfile(Answer):
+    """What the rows of a version are like."""
+
+    name: str
+    version: int
+    kind: str
+    task: str
+    rows: int
+    classes: list[ClassOut] = Field(description="Of all parts together; empty for regression.")
+    target: NumbersOut | None = Field(description="Of regression.")
+    columns: list[ColumnProfile] = Field(description="Those that a trainer is given, the first 1,000.")
+    images: ImagesProfile | None = None
+    findings: list[Finding]
+    notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from tests.acceptance.waiting import ended
 from tests.folders import data_folder
+from tests.whole import free_port
 from tuner import keys, up
 from tuner.client import Client
 from tuner.settings import Settings, child_environment
@@ -68,8 +68,7 @@ def test_a_study_across_time_zones(
     monkeypatch: pytest.MonkeyPatch, of_service: str, of_worker: str, shift_s: int
 ) -> None:
     monkeypatch.setenv("TZ", of_service)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with (
         data_folder() as folder,
         up.running(Settings(data=folder, port=port), slots=1) as service,

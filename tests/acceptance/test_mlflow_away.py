@@ -11,11 +11,10 @@ import pytest
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit, audit_files, audit_mlflow
-from tests.folders import data_folder
-from tests.own_mlflow import Mlflow, free_port
+from tests.own_mlflow import Mlflow
+from tests.whole import whole_service
 from tuner import up
 from tuner.client import Client
-from tuner.settings import Settings
 from tuner.store import database
 from tuner.wire import StudyOut
 
@@ -30,14 +29,8 @@ def mlflow(tmp_path: Path) -> Iterator[Mlflow]:
 @pytest.fixture
 def service(mlflow: Mlflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[up.Service]:
     monkeypatch.setenv("TUNER_MLFLOW_URL", mlflow.url)
-    with data_folder() as folder, up.running(Settings(data=folder, port=free_port()), slots=2) as running:
+    with whole_service() as running:
         yield running
-
-
-@pytest.fixture
-def client(service: up.Service) -> Iterator[Client]:
-    with Client(service.settings.base_url, service.admin_key) as opened:
-        yield opened
 
 
 def submit(client: Client, **changes: object) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,45 +19,37 @@ from sqlalchemy.exc import OperationalError
 
 from tests.acceptance.waiting import ended, until
 from tests.auditor import audit, audit_acknowledged, audit_files, audit_mlflow
-from tests.folders import data_folder
+from tests.whole import whole_service
 from tuner import embedded, up
 from tuner.client import Client
-from tuner.settings import Settings
 from tuner.store import database
 
-OUTAGE_S = 7.0
+DOWN_S = 30.0
+TERMINATING_S = 60.0
 LEASE_S = 3
 EPOCHS = 300
 PATHS = ("/api/v1/studies", "/readyz", "/mlflow/api/2.0/mlflow/experiments/get?experiment_id=0", "/api/studies/")
 
 
 @pytest.fixture(scope="module")
-def mine() -> Iterator[up.Service]:
+def service() -> Iterator[up.Service]:
     """A service of this file's own, whose PostgreSQL nobody else needs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with data_folder() as folder, up.running(Settings(data=folder, port=port), slots=2) as running:
+    with whole_service() as running:
         yield running
 
 
 @pytest.fixture
-def client(mine: up.Service) -> Iterator[Client]:
-    with Client(mine.settings.base_url, mine.admin_key) as opened:
+def http(service: up.Service) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {service.admin_key}"}
+    with httpx.Client(base_url=service.settings.base_url, headers=headers, trust_env=False, timeout=60) as opened:
         yield opened
 
 
 @pytest.fixture
-def http(mine: up.Service) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {mine.admin_key}"}
-    with httpx.Client(base_url=mine.settings.base_url, headers=headers, trust_env=False, timeout=60) as opened:
-        yield opened
-
-
-@pytest.fixture
-def admin(mine: up.Service) -> Iterator[Engine]:
+def admin(service: up.Service) -> Iterator[Engine]:
     """Connections that stay nobody's."""
-    assert mine.settings.database_url is not None
-    engine = create_engine(mine.settings.database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    assert service.settings.database_url is not None
+    engine = create_engine(service.settings.database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     yield engine
     engine.dispose()
 
@@ -88,31 +79,31 @@ def _reports(client: Client, study_id: int, number: int) -> list[int]:
 
 
 def test_training_goes_on_while_postgresql_is_down(
-    mine: up.Service, client: Client, http: httpx.Client, study_id: int
+    service: up.Service, client: Client, http: httpx.Client, study_id: int
 ) -> None:
-    postgres = _postgres(mine)
+    postgres = _postgres(service)
     postgres.process.send_signal(signal.SIGINT)
     postgres.process.wait(30)
     try:
-        worked_s = _training_s(mine)
+        worked_s = _training_s(service)
         refused = {path: http.get(path) for path in PATHS}
         assert http.get("/healthz").status_code == 200
-        time.sleep(OUTAGE_S)
-        assert _training_s(mine) > worked_s, "children trained meanwhile"
+        time.sleep(DOWN_S)
+        assert _training_s(service) > worked_s, "children trained meanwhile"
     finally:
         postgres.restart_if_dead()
 
     for path, answer in refused.items():
         assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "2"), path
     until(lambda: http.get("/readyz").status_code == 200, "it is healthy", 10)
-    _assert_nothing_lost(mine, client, study_id)
+    _assert_nothing_lost(service, client, study_id)
 
 
 def test_training_goes_on_while_backends_are_terminated(
-    mine: up.Service, client: Client, admin: Engine, study_id: int
+    service: up.Service, client: Client, admin: Engine, study_id: int
 ) -> None:
     random_ = random.Random(11)
-    end_s = time.monotonic() + OUTAGE_S
+    end_s = time.monotonic() + TERMINATING_S
     terminated = 0
     with admin.connect() as connection:
         while time.monotonic() < end_s:
@@ -124,11 +115,11 @@ def test_training_goes_on_while_backends_are_terminated(
             time.sleep(0.1)
 
     assert terminated > 20
-    _assert_nothing_lost(mine, client, study_id)
+    _assert_nothing_lost(service, client, study_id)
 
 
 def test_the_api_answers_while_all_connections_are_taken(
-    mine: up.Service, client: Client, http: httpx.Client, admin: Engine, study_id: int
+    service: up.Service, client: Client, http: httpx.Client, admin: Engine, study_id: int
 ) -> None:
     taken: list[Connection] = []
     try:
@@ -141,7 +132,7 @@ def test_the_api_answers_while_all_connections_are_taken(
             connection.close()
 
     until(lambda: http.get("/readyz").status_code == 200, "it is healthy", 10)
-    _assert_nothing_lost(mine, client, study_id)
+    _assert_nothing_lost(service, client, study_id)
 
 
 def _takes_all(admin: Engine, taken: list[Connection]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.waiting import ended, until
+from tests.whole import free_port
 from tuner import keys
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
@@ -51,8 +51,7 @@ def environment(**known: str) -> dict[str, str]:
 @pytest.fixture
 def client(python: Path, tmp_path: Path) -> Iterator[Client]:
     """A whole service, with one worker slot, that runs in that environment."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     for part in (tmp_path, *tmp_path.parents[:3]):  # one more where test files run side by side
         part.chmod(0o711)
     known = environment(TUNER_DATA=str(tmp_path / "data"), TUNER_PORT=str(port))

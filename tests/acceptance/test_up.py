@@ -16,6 +16,7 @@ import pytest
 
 from tests.acceptance.waiting import until
 from tests.folders import data_folder
+from tests.whole import free_port
 from tuner import keys
 from tuner.client import Client
 from tuner.settings import child_environment
@@ -32,8 +33,7 @@ class Started:
     """A `tuner` process of its own, with a data folder and a port of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self.data = folder / "data"
         self.named = "data"  # relative, as the default is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import socket
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ from tests.chaos import verdict, world
 from tests.chaos.faults import KINDS, NETWORK
 from tests.chaos.verdict import Verdict
 from tests.folders import data_folder
+from tests.whole import free_port
 
 RECOVERY_S = world.LEASE_S + 5.0
 HANG_S = 60.0  # after a network fault
@@ -40,8 +40,7 @@ def run(*, seed: int, trials: int, kinds: Sequence[str], studies: int = STUDIES)
     """Does the faults while the trials train, and counts once everything has ended."""
     chance = random.Random(seed)
     recoveries: Recoveries = defaultdict(list)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with data_folder() as folder, world.running(folder, port) as everything:
         for number in range(studies):
             share = trials // studies + (number < trials % studies)

@@ -14,6 +14,7 @@ from api.app import rest_app
 from api.gate import Gate
 from tests.serving import serving
 from tuner import keys
+from tuner.client import Client
 from tuner.settings import Settings
 
 ADMIN = "admin-key-for-this-test-only"
@@ -36,3 +37,9 @@ def http(engine: Engine, tmp_path: Path) -> Iterator[httpx.Client]:
         headers = {"Authorization": f"Bearer {ADMIN}"}
         with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
             yield client
+
+
+@pytest.fixture
+def client(http: httpx.Client) -> Iterator[Client]:
+    with Client(str(http.base_url).removesuffix("/").removesuffix("/api/v1"), ADMIN) as opened:
+        yield opened

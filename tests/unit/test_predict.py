@@ -18,7 +18,8 @@ KINDS = ("double", "long", "boolean", "datetime", "string")
 
 def model(takes: Schema, gives: pd.DataFrame) -> Any:
     """What `predict` uses of a pyfunc model: it remembers what it was given."""
-    made = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: takes), given=None)
+    metadata = SimpleNamespace(get_input_schema=lambda: takes, get_params_schema=lambda: None)
+    made = SimpleNamespace(metadata=metadata, given=None)
 
     def predicted(given: Any) -> pd.DataFrame:
         made.given = given

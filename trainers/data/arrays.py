@@ -1,6 +1,7 @@
 """Array files: `.npz` with `x` and `y`, read without unpickling anything.
 
-Images are `(rows, height, width)` or `(rows, height, width, channels)`; `(rows, features)` is a table of numbers.
+Images are `(rows, height, width)` or `(rows, height, width, channels)`; `(rows, features)` is a table of numbers. Other
+arrays with a value a row are no features; a study may split by them, for instance by `patient`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,34 @@ def read(paths: Mapping[str, Path]) -> tuple[np.ndarray, Table]:
         columns |= {f"x{i}": Cells("number", pd.Series(x[:, i].astype(np.float64))) for i in range(x.shape[1])}
     files = {part: File(path.name, {}, len(each)) for (part, path), each in zip(paths.items(), xs, strict=True)}
     return x, Table(columns, files)
+
+
+def read_columns(paths: Mapping[str, Path]) -> Table:
+    """What a study may split by: the features of a table, and each array beside `x` and `y` with a value a row.
+
+    Raises:
+        FaultsError: for what is no such file, or a part that lacks an array of another.
+    """
+    _, table = read(paths)
+    beside = {part: _beside(path, table.files[part].rows) for part, path in paths.items()}
+    first = next(iter(beside.values()))
+    for part, path in paths.items():
+        if beside[part].keys() != first.keys():
+            names = some([repr(name) for name in sorted(beside[part].keys() ^ first.keys())])
+            raise FaultsError(
+                Fault(file=path.name, detail=f"only it or only the first file has {names}: give both alike")
+            )
+    joined = {
+        name: Cells(given, pd.concat([each[name][1] for each in beside.values()], ignore_index=True))
+        for name, (given, _) in first.items()
+    }
+    return Table({**{name: each for name, each in table.columns.items() if name != TARGET}, **joined}, table.files)
+
+
+def _beside(path: Path, rows: int) -> dict[str, tuple[Given, pd.Series]]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        arrays = {name: _array(path, archive, name) for name in archive.files if name not in {"x", TARGET}}
+    return {name: _targets(path, array, name) for name, array in arrays.items() if array.shape == (rows,)}
 
 
 def _load(path: Path) -> tuple[np.ndarray, Given, pd.Series]:
@@ -115,14 +144,14 @@ def _refuse_non_finite(path: Path, x: np.ndarray) -> None:
             raise FaultsError(_fault(path, "x", f"x[{row}] has a pixel that is NaN or infinite: leave the image out"))
 
 
-def _targets(path: Path, y: np.ndarray) -> tuple[Given, pd.Series]:
+def _targets(path: Path, y: np.ndarray, name: str = TARGET) -> tuple[Given, pd.Series]:
     if y.dtype.kind in "US":
         try:
             return "text", pd.Series(np.char.decode(y) if y.dtype.kind == "S" else y, dtype="str")
         except UnicodeError:
-            raise FaultsError(_fault(path, TARGET, "y holds bytes that are no UTF-8: save it as text")) from None
+            raise FaultsError(_fault(path, name, f"{name} holds bytes that are no UTF-8: save it as text")) from None
     if y.dtype.kind not in "buif":
-        raise FaultsError(_fault(path, TARGET, f"y holds {y.dtype}: give numbers or text"))
+        raise FaultsError(_fault(path, name, f"{name} holds {y.dtype}: give numbers or text"))
     given: dict[str, Given] = {"b": "boolean", "u": "whole", "i": "whole", "f": "number"}
     return given[y.dtype.kind], pd.Series(y.astype(np.float64))
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainers.data import files
+from trainers.data import files, profile
 from trainers.data.faults import Fault, FaultsError
 from trainers.data.info import to_json
 
@@ -19,12 +19,12 @@ LARGEST_ANSWER_BYTES = 8 * 2**20  # kept with the data set and read whenever tha
 
 
 def inspect(folder: Path) -> dict[str, Any]:
-    """Reads a folder: `info` and `notes` of what is accepted, `faults` of what is not."""
+    """Reads a folder: `info`, `notes` and `profile` of what is accepted, `faults` of what is not."""
     try:
-        info, notes = files.examine(folder)
+        dataset, notes = files.read_new(folder)
     except FaultsError as error:
         return {"faults": [asdict(fault) for fault in error.faults]}
-    return {"info": to_json(info), "notes": notes}
+    return {"info": to_json(files.describe(dataset)), "notes": notes, "profile": profile.of(dataset)}
 
 
 def bounded(answer: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """Which rows train, validate and test: leak-free, seeded, stratified; needs numpy only.
 
+Owns what a split is, and how one is made where any row may be on any side. `trainers.data.parts` chooses between this and
+splits by groups or by time.
+
 The test part depends on the seed and its own share alone, so changing folds or repeats never moves a row into or
 out of it. Rows are shuffled by splitmix64 and not by numpy's generators, whose streams may change between versions:
 the machine that scores the test part must find the very rows that another left out.
@@ -81,13 +84,13 @@ def splits(
     if "test" in given:
         test_rows = given["test"]
     else:
-        test_rows = _sample(everything, classes, expected.test, KEPT_BY_TEST, _keys(len(y), seed, stream=0))
+        test_rows = _sample(everything, classes, expected.test, KEPT_BY_TEST, random_keys(len(y), seed, stream=0))
     others = np.setdiff1d(everything, test_rows)
     if "validation" in given:
         return Splits(test_rows, ((others, given["validation"]),))
     pairs = []
     for repeat in range(repeats):
-        keys = _keys(len(y), seed, stream=repeat + 1)
+        keys = random_keys(len(y), seed, stream=repeat + 1)
         if folds == 1:
             parts = [_sample(others, classes, expected.folds[0][1], KEPT_BY_VALIDATION, keys)]
         else:
@@ -120,7 +123,7 @@ def sizes(
         ValueError: where a part would be empty, or a class has too few rows to be in every part.
     """
     given = parts or {}
-    _refuse_impossible(validation, test, folds, repeats, given)
+    refuse_impossible(validation, test, folds, repeats, given)
     pool = given.get("train", rows)
     drawn = _share(pool, test) if test > 0 and "test" not in given else 0
     others = pool - drawn
@@ -141,7 +144,12 @@ def sizes(
     return SplitSizes(given.get("test", drawn), tuple((others - size, size) for size in validations) * repeats)
 
 
-def _refuse_impossible(validation: float, test: float, folds: int, repeats: int, given: Mapping[str, int]) -> None:
+def refuse_impossible(validation: float, test: float, folds: int, repeats: int, given: Mapping[str, int]) -> None:
+    """Refuses numbers that no data set can be split by.
+
+    Raises:
+        ValueError: saying which, and what may be.
+    """
     if folds < 1 or repeats < 1:
         raise ValueError(f"folds and repeats must be at least 1, not {folds} and {repeats}")
     if not 0 <= test < 1 or (folds == 1 and not 0 < validation < 1):
@@ -211,7 +219,7 @@ def _quotas(counts: np.ndarray, size: int, kept: int) -> np.ndarray:
     return quotas
 
 
-def _keys(rows: int, seed: int, stream: int) -> np.ndarray:
+def random_keys(rows: int, seed: int, stream: int) -> np.ndarray:
     """A random uint64 per row, `(rows,)`: sorting by them shuffles.
 
     splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"), started from a state

@@ -30,6 +30,7 @@ StudyName = Annotated[
         description="Unique; no slash, no control characters, not a number alone.",
     ),
 ]
+ColumnName = Annotated[StrictStr, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")]
 Params = Annotated[dict[ParameterName, Scalar], Field(max_length=MAX_PARAMETERS)]
 
 
@@ -101,6 +102,18 @@ class Evaluation(_Part):
     folds: Annotated[StrictInt, Field(ge=1, le=50)] = 1
     repeats: Annotated[StrictInt, Field(ge=1, le=50)] = 1
     seed: Annotated[StrictInt, Field(ge=0, le=2**31 - 1)] = 0
+    group: ColumnName | None = Field(
+        default=None, description="A column: rows with one value of it are on one side of every split."
+    )
+    time: ColumnName | None = Field(
+        default=None, description="A column of dates or numbers: validation comes after training, the test part last."
+    )
+
+    @model_validator(mode="after")
+    def _one_column(self) -> Self:
+        if self.group is not None and self.time is not None:
+            raise ValueError("rows are split by group or by time, not by both: leave one out")
+        return self
 
     @model_validator(mode="after")
     def _rows_left(self) -> Self:
@@ -112,6 +125,11 @@ class Evaluation(_Part):
     def rounds(self) -> int:
         """How often one trial trains: once for every fold of every repeat."""
         return self.folds * self.repeats
+
+    @property
+    def by(self) -> Literal["group", "time"] | None:
+        """What kind of column the rows are split by; None: by none."""
+        return "group" if self.group is not None else "time" if self.time is not None else None
 
 
 class StudySpec(_Part):

@@ -5,12 +5,14 @@ Owns the engine's settings. `transaction(engine)` is the one way to a connection
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 SESSION = {
@@ -27,6 +29,10 @@ KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count"
 
 # what may be gone when the same is tried again; other errors of the database are faults of ours
 TRANSIENT = (OperationalError, InterfaceError, PoolTimeoutError)
+CUT_TRIES = 3
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class DatabaseUrlError(ValueError):
@@ -70,6 +76,26 @@ def transaction(where: Engine | Connection) -> Iterator[Connection]:
         return
     with where.begin() as connection:
         yield connection
+
+
+def again_if_cut(use_case: Callable[P, T]) -> Callable[P, T]:
+    """A use case that its caller may repeat, done again where its connection was cut in the middle.
+
+    Of a database whose sessions die one by one, the next connection is mostly a good one; a lease need not wait for the
+    caller's own next try. A database that is away is told at once.
+    """
+
+    @wraps(use_case)
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(CUT_TRIES - 1):
+            try:
+                return use_case(*args, **kwargs)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+        return use_case(*args, **kwargs)
+
+    return done
 
 
 def ping(engine: Engine | Connection) -> None:

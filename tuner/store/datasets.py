@@ -9,12 +9,12 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import InUseError, NotFoundError
-from tuner.store.tables import dataset_names, datasets, studies
+from tuner.store.tables import dataset_names, dataset_profiles, datasets, studies
 
 DatasetRow = Row[Any]
 
@@ -85,6 +85,19 @@ def page(connection: Connection, *, before: int | None, limit: int) -> list[Data
     if before is not None:
         query = query.where(datasets.c.id < before)
     return list(connection.execute(query.order_by(datasets.c.id.desc()).limit(limit)))
+
+
+def profile(connection: Connection, dataset_id: int) -> str | None:
+    """The JSON of what was seen of a version's rows; None: nobody has looked yet."""
+    query = select(dataset_profiles.c.profile).where(dataset_profiles.c.dataset_id == dataset_id)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def keep_profile(connection: Connection, dataset_id: int, profile: str) -> None:
+    """Keeps a version's profile, of several the first; of a version that has just been deleted, none."""
+    known = select(datasets.c.id, literal(profile)).where(datasets.c.id == dataset_id).with_for_update(key_share=True)
+    adding = upsert(dataset_profiles).from_select(["dataset_id", "profile"], known)
+    connection.execute(adding.on_conflict_do_nothing())
 
 
 def remove(connection: Connection, rows: Collection[DatasetRow]) -> None:

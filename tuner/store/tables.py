@@ -78,6 +78,13 @@ datasets = Table(
     CheckConstraint("version >= 1", "version"),
 )
 
+dataset_profiles = Table(
+    "dataset_profiles",
+    metadata,
+    Column("dataset_id", BigInteger, ForeignKey(datasets.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("profile", Text, nullable=False),  # as JSON
+)
+
 dataset_names = Table(
     "dataset_names",
     metadata,

@@ -1,16 +1,23 @@
-"""Data sets in the training process's memory: loaded once, checked against the study's digest, bounded in bytes."""
+"""Data sets in the training process's memory: loaded once, checked against the study's digest, bounded in bytes.
+
+Owns also how the last study's rows are split, which by groups takes longer than a short trial.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 from trainers.contract import Dataset
-from trainers.data import files, load
+from trainers.data import files, keys, load, parts
+from trainers.data.split import Splits
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker.messages import Run
 
 MAX_BYTES = 2**30
-_loaded: OrderedDict[tuple[str, str | None], Dataset] = OrderedDict()
+_loaded: OrderedDict[tuple[str | None, ...], Dataset] = OrderedDict()
+_split: dict[tuple[object, ...], Splits] = {}  # the last one
 
 
 def of(run: Run) -> Dataset:
@@ -21,8 +28,9 @@ def of(run: Run) -> Dataset:
     """
     attempt = run.attempt
     assert attempt.dataset is not None
-    key = (attempt.dataset, run.data_folder)  # the folder's name is the digest of its files
-    dataset = _loaded.pop(key, None) or _load(*key)
+    # the folder's name is the digest of its files
+    key = (attempt.dataset, run.data_folder, attempt.group, attempt.time)
+    dataset = _loaded.pop(key, None) or _load(attempt.dataset, run.data_folder, attempt.group, attempt.time)
     if dataset.digest != attempt.dataset_digest:
         raise ValueError(
             f"{attempt.dataset} here has the digest {dataset.digest}, and the study wants {attempt.dataset_digest}: "
@@ -34,5 +42,27 @@ def of(run: Run) -> Dataset:
     return dataset
 
 
-def _load(name: str, folder: str | None) -> Dataset:
-    return load.load(name) if folder is None else files.load(Path(folder), name)
+def _load(name: str, data_folder: str | None, group: str | None, time: str | None) -> Dataset:
+    folder = None if data_folder is None else Path(data_folder)
+    dataset = load.load(name) if folder is None else files.load(folder, name)
+    return keys.attach(dataset, folder, group=group, time=time)
+
+
+def split_of(attempt: ClaimedAttempt, dataset: Dataset) -> Splits:
+    """The rows of every part of a run's data set.
+
+    Raises:
+        ValueError: where the rows do not allow it.
+    """
+    shares: dict[str, Any] = {
+        "validation": attempt.validation,
+        "test": attempt.test,
+        "folds": attempt.folds,
+        "repeats": attempt.repeats,
+    }
+    key = (dataset.digest, attempt.group, attempt.time, attempt.split_seed, *shares.values())
+    if key not in _split:
+        made = parts.of(dataset, **shares, seed=attempt.split_seed)
+        _split.clear()
+        _split[key] = made
+    return _split[key]

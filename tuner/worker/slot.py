@@ -195,6 +195,8 @@ class Slot:
             if self._draining.is_set() or is_paused:
                 return None
             end = self._listen(child, watch, outbox, timeout_s=min(GATHER_S, every_s))
+            for _ in range(child.inbox.qsize()):  # all that has gathered while the last request waited for its answer
+                end = end or self._listen(child, watch, outbox, timeout_s=0.0)
             if end is None and time.monotonic() - last_send_s >= outbox.due_s(every_s):
                 last_send_s = time.monotonic()
                 is_paused = self._send(attempt, child, outbox) == "pause"

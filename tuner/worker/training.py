@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ import torch
 
 from trainers import catalog, export, memory
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from trainers.data import split
 from tuner.worker import failures, loaded, refit
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
@@ -85,25 +85,16 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
-    parts = split.splits(
-        dataset.y,
-        dataset.task,
-        validation=attempt.validation,
-        test=attempt.test,
-        folds=attempt.folds,
-        repeats=attempt.repeats,
-        seed=attempt.split_seed,
-        part_rows=dataset.part_rows,
-    )
+    splits = loaded.split_of(attempt, dataset)
     if attempt.is_final:
         result, scores = refit.refit(
-            train, dataset, parts, config, _reporter(0, tell), device=device, seed=attempt.seed
+            train, dataset, splits, config, _reporter(0, tell), device=device, seed=attempt.seed
         )
         scored = _checked(result.best_step, {**result.facts, **refit.as_metrics(scores)})
         return _done(result, dataset, Path(run.folder), scored, best_step=result.best_step)
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
-    for fold, (train_rows, validation_rows) in enumerate(parts.folds):
+    for fold, (train_rows, validation_rows) in enumerate(splits.folds):
         if saving.is_over(fold) and first is not None:  # the first is done once more out of its end, for its model
             rounds.append(saving.metrics_of(fold))
             saving.note(rounds[-1])
@@ -116,14 +107,14 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
                 config,
                 report,
                 device=device,
-                seed=attempt.seed,
+                seed=attempt.seed + fold // attempt.folds,  # each repeat by a seed of its own
                 objective=objective,
                 **({"checkpoint": Round(saving, fold)} if catalog.takes_checkpoint(train) else {}),
             )
             rounds.append(_checked(result.best_step, {**result.facts, **result.metrics}))
             saving.note(rounds[-1])
             first = first or result
-            if len(parts.folds) > 1 and not saving.is_over(fold):
+            if len(splits.folds) > 1 and not saving.is_over(fold):
                 report(0, result.metrics)
         except TrialPruned as pruned:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
@@ -131,7 +122,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     assert first is not None
     _write_curves(first.curves, Path(run.folder))
     best_step = first.best_step if len(rounds) == 1 else None
-    return _done(first, dataset, Path(run.folder), _mean(rounds), best_step=best_step)
+    return _done(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, best_step=best_step)
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
@@ -142,6 +133,18 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, float]:
     """The folds' metrics, averaged; a metric that a fold could not have is left out."""
     names = set.intersection(*(set(metrics) for metrics in folds))
     return {name: math.fsum(metrics[name] for metrics in folds) / len(folds) for name in sorted(names)}
+
+
+def _spread(folds: list[dict[str, float]]) -> dict[str, float]:
+    """The standard deviation over the folds of what was measured on validation, as `val/<metric>_std`."""
+    if len(folds) == 1:
+        return {}
+    names = set.intersection(*(set(metrics) for metrics in folds))
+    return {
+        f"{name}_std": statistics.stdev(metrics[name] for metrics in folds)
+        for name in sorted(names)
+        if name.startswith("val/")
+    }
 
 
 def _done(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import Engine
 
@@ -24,12 +22,6 @@ from tuner.client import Client
 from tuner.loop import Study, Trial, TrialPruned, TrialStopped
 from tuner.maintenance import reap
 from tuner.settings import Settings
-
-
-@pytest.fixture
-def client(http: httpx.Client) -> Iterator[Client]:
-    with Client(f"{http.base_url.scheme}://{http.base_url.netloc.decode()}", ADMIN) as opened:
-        yield opened
 
 
 def states(client: Client, study: Study) -> list[str]:

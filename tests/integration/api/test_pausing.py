@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import optuna
 import pytest
 from sqlalchemy import Engine
@@ -22,12 +20,6 @@ from tuner.sampling.remote import RemoteStorage, StudyEndedError
 from tuner.wire import TrialDetail
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-@pytest.fixture
-def client(http: httpx.Client) -> Iterator[Client]:
-    with Client(f"{http.base_url.scheme}://{http.base_url.netloc.decode()}", ADMIN) as opened:
-        yield opened
 
 
 @pytest.fixture

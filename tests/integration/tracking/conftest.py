@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from tests.integration.tracking.rows import Rows
 from tests.integration.tracking.shown import Shown
+from tests.whole import free_port
 from tuner.tracking.artifacts import Linking, Uploading
 from tuner.tracking.rest import Mlflow
 from tuner.tracking.trials import Target
@@ -43,9 +43,7 @@ def mlflow_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> It
         connection.execute(text("create database mlflow_server template tuner strategy file_copy"))
     url = make_url(postgres).set(database="mlflow_server").render_as_string(hide_password=False)
     folder = tmp_path_factory.mktemp("mlflow") / "artifacts"  # nobody else writes beside it
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), url, str(folder), str(port)]
     with (folder.parent / "mlflow.log").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=_environment())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import Engine, text
 
@@ -17,13 +15,6 @@ from tuner.client import Client
 from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker.checkpoints import Checkpoints
 from tuner.worker.messages import Resumed, Saved
-
-
-@pytest.fixture
-def client(http: httpx.Client) -> Iterator[Client]:
-    key = http.headers["Authorization"].removeprefix("Bearer ")
-    with Client(str(http.base_url).partition("/api/")[0], key) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from sqlalchemy import Engine, text
@@ -26,13 +25,6 @@ from tuner.wire import StudyOut, TrialDetail
 
 Start = Callable[[str], subprocess.Popen[bytes]]
 EPOCHS = 400
-
-
-@pytest.fixture
-def client(http: httpx.Client) -> Iterator[Client]:
-    key = http.headers["Authorization"].removeprefix("Bearer ")
-    with Client(str(http.base_url).partition("/api/")[0], key) as opened:
-        yield opened
 
 
 @pytest.fixture

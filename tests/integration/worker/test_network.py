@@ -144,6 +144,19 @@ def test_connections_that_break_again_and_again_cost_no_trial(
     assert_whole(client, engine, tmp_path, study_id)
 
 
+def test_two_seconds_each_way_cost_no_trial_and_hold_no_training_up(
+    client: Client, engine: Engine, network: Proxy, worker: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    study_id = submit(client)
+    until(is_training(client, study_id), "it trains")
+
+    network.latency_s = 2.0
+
+    until(is_over(client, study_id), "the study ends")
+    assert states(client, study_id) == [["succeeded"], ["succeeded"]]
+    assert_whole(client, engine, tmp_path, study_id)
+
+
 def test_a_half_open_connection_does_not_outlive_the_lease(
     client: Client, engine: Engine, network: Proxy, worker: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -27,13 +26,6 @@ from tuner.worker.room import Room
 from tuner.worker.slot import Slot
 
 TRAINERS = [f"{trainer.name}@{trainer.version}" for trainer in catalog.TRAINERS.values()]
-
-
-@pytest.fixture
-def client(http: httpx.Client) -> Iterator[Client]:
-    key = http.headers["Authorization"].removeprefix("Bearer ")
-    with Client(str(http.base_url).partition("/api/")[0], key) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -269,7 +269,7 @@ def test_damaged_parquet_files_are_refused(tmp_path: Path) -> None:
         broken[place : place + 3] = b"\xff\x00\xff"
         folder = store(tmp_path / str(place), {"data.parquet": bytes(broken)}, target="y")
         answer = inspect.inspect(folder)  # raises nothing
-        assert answer.keys() in ({"faults"}, {"info", "notes"})
+        assert answer.keys() in ({"faults"}, {"info", "notes", "profile"})
 
 
 # ---- npz -------------------------------------------------------------------------------------------------------------
@@ -316,4 +316,4 @@ def test_damaged_npz_files_are_refused(tmp_path: Path) -> None:
         broken = bytearray(whole)
         broken[place : place + 3] = b"\xff\x00\xff"
         answer = inspect.inspect(store(tmp_path / str(place), {"data.npz": bytes(broken)}))  # raises nothing
-        assert answer.keys() in ({"faults"}, {"info", "notes"})
+        assert answer.keys() in ({"faults"}, {"info", "notes", "profile"})

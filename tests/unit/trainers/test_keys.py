@@ -1,0 +1,160 @@
+"""The column by which rows are split: read whatever it is to trainers, and refused where it is of no use."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainers.stored import store
+from trainers.contract import Dataset
+from trainers.data import files, keys, preview
+from trainers.data.faults import FaultsError
+from trainers.data.load import load
+
+ROWS = 60
+FRAME = pd.DataFrame(
+    {
+        "a": np.linspace(0, 1, ROWS).round(3),
+        "patient": [f"p{i // 4}" for i in range(ROWS)],
+        "note": [f"free text number {i}" for i in range(ROWS)],
+        "seen": [f"{1 + i % 28:02}.{1 + i // 28:02}.2024" for i in range(ROWS)],
+        "year": [2000 + i // 10 for i in range(ROWS)],
+        "gaps": ["x" if i % 3 else "" for i in range(ROWS)],
+        "y": ["yes" if i % 2 else "no" for i in range(ROWS)],
+    }
+)
+
+
+def stored(folder: Path, form: str = "csv", **said: Any) -> tuple[Dataset, Path]:
+    content: Any = FRAME.to_csv(index=False)
+    if form == "parquet":
+        buffer = io.BytesIO()
+        FRAME.to_parquet(buffer)
+        content = buffer.getvalue()
+    made = store(folder / "set", {f"data.{form}": content}, target="y", **said)
+    return files.load(made, "set"), made
+
+
+def refusal(dataset: Dataset, folder: Path | None, **column: str) -> str:
+    with pytest.raises(FaultsError) as refused:
+        keys.attach(dataset, folder, **column)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("said", [{}, {"columns": {"patient": "ignore"}}])
+def test_groups_are_read_whether_or_not_they_are_a_feature(tmp_path: Path, form: str, said: dict[str, Any]) -> None:
+    dataset, folder = stored(tmp_path, form, **said)
+    keyed = keys.attach(dataset, folder, group="patient")
+
+    assert keyed.groups is not None
+    assert [len(set(keyed.groups[start : start + 4])) for start in range(0, ROWS, 4)] == [1] * 15
+    assert len(set(keyed.groups)) == 15
+    assert "patient" not in keyed.feature_names
+    assert [column.name for column in keyed.columns] == list(keyed.feature_names)
+    kept = [i for i, name in enumerate(dataset.feature_names) if name != "patient"]
+    np.testing.assert_array_equal(keyed.x, dataset.x[:, kept])
+
+
+def test_rows_without_a_group_are_one_group(tmp_path: Path) -> None:
+    dataset, folder = stored(tmp_path)
+    groups = keys.attach(dataset, folder, group="gaps").groups
+
+    assert groups is not None
+    assert len(set(groups[::3])) == 1
+    assert len(set(groups)) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "said", "first_and_last"),
+    [
+        ("seen", {}, (19723.0, 19786.0)),
+        ("seen", {"columns": {"seen": "ignore"}}, (19723.0, 19786.0)),
+        ("year", {}, (2000.0, 2005.0)),
+        ("a", {}, (0.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_times_are_dates_or_numbers_and_stay_a_feature(
+    tmp_path: Path, form: str, column: str, said: dict[str, Any], first_and_last: tuple[float, float]
+) -> None:
+    dataset, folder = stored(tmp_path, form, **said)
+    keyed = keys.attach(dataset, folder, time=column)
+
+    assert keyed.times is not None
+    assert (keyed.times.min(), keyed.times.max()) == first_and_last
+    assert keyed.feature_names == dataset.feature_names
+    assert keys.is_date(dataset, folder, column) == (column == "seen")
+
+
+@pytest.mark.parametrize(
+    ("column", "cure"),
+    [
+        ({"group": "doctor"}, "there is no column 'doctor': there are a, patient, note, seen, year, gaps"),
+        ({"time": "doctor"}, "there is no column 'doctor'"),
+        ({"group": "y"}, "it is the target, and no row may tell it of another: give another column"),
+        ({"time": "patient"}, "it holds neither dates nor numbers"),
+        ({"time": "gaps"}, "it holds neither dates nor numbers"),
+    ],
+)
+def test_a_column_of_no_use_is_refused(tmp_path: Path, column: dict[str, str], cure: str) -> None:
+    assert cure in refusal(*stored(tmp_path), **column)
+
+
+def test_rows_without_a_time_are_refused_by_their_line(tmp_path: Path) -> None:
+    folder = store(tmp_path / "set", {"data.csv": "when,x,y\n1,5,a\n,6,b\n3,7,a\n4,8,b\n"}, target="y")
+
+    told = refusal(files.load(folder, "set"), folder, time="when")
+    assert "data.csv, row 3, column 'when': there is no time (1 rows have none): give one, or leave the row out" in told
+
+
+def test_the_only_feature_cannot_be_the_groups(tmp_path: Path) -> None:
+    folder = store(tmp_path / "set", {"data.csv": "x,y\n1,a\n1,b\n2,a\n2,b\n"}, target="y")
+
+    assert "the only column to predict from" in refusal(files.load(folder, "set"), folder, group="x")
+
+
+def test_arrays_beside_x_and_y_are_columns_to_split_images_by(tmp_path: Path) -> None:
+    arrays = {
+        "x": np.zeros((ROWS, 4, 4)),
+        "y": np.arange(ROWS) % 2,
+        "patient": np.arange(ROWS) // 4,
+        "other": np.zeros(3),
+    }
+    folder = store(tmp_path / "set", {"data.npz": arrays})
+    dataset = files.load(folder, "set")
+    keyed = keys.attach(dataset, folder, group="patient")
+
+    assert keyed.groups is not None
+    assert len(set(keyed.groups)) == 15
+    assert keyed.x is dataset.x
+    assert "there is no column 'doctor': there are patient" in refusal(dataset, folder, group="doctor")
+
+
+def test_a_built_in_set_is_split_by_a_feature() -> None:
+    keyed = keys.attach(load("diabetes"), None, group="sex")
+
+    assert keyed.groups is not None
+    assert (len(set(keyed.groups)), keyed.x.shape[1]) == (2, 9)
+    assert "there is no column 'sex': there are none" in refusal(load("digits"), None, group="sex")
+
+
+def test_a_preview_tells_sizes_groups_and_dates(tmp_path: Path) -> None:
+    _, folder = stored(tmp_path)
+    shares = {"validation": 0.2, "test": 0.2, "folds": 1, "repeats": 1, "seed": 0}
+
+    by_group = preview.preview("set", folder, {**shares, "group": "patient"})["split"]
+    assert (by_group["by"], by_group["column"]) == ("group", "patient")
+    assert (by_group["test"], by_group["test_groups"]) == (12, 3)
+    assert by_group["folds"] == [{"train": 36, "validation": 12, "train_groups": 9, "validation_groups": 3}]
+    by_time = preview.preview("set", folder, {**shares, "time": "seen"})["split"]
+    assert by_time["test_from"] == "2024-02-21"
+    assert by_time["folds"] == [{"train": 36, "validation": 12, "validation_from": "2024-02-09"}]
+    assert preview.preview("set", folder, {**shares, "time": "year"})["split"]["test_from"] == 2005.0
+    refused = preview.preview("set", folder, {**shares, "group": "gaps"})["faults"]
+    assert "2 groups are too few" in refused[0]["detail"]

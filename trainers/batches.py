@@ -1,0 +1,40 @@
+"""Which rows an epoch's batches are of: every row once, or each class as often as every other; drawn on the CPU.
+
+So each device sees the same batches, and a training that goes on from a checkpoint draws those that were still to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from trainers.configs import TrainingConfig
+
+Draw = Callable[[], Tensor]
+"""The row indices of an epoch, `(rows,)` int64 on the CPU, in the order in which they are used."""
+
+
+def drawer(y: Tensor, classes: int, config: TrainingConfig, generator: Generator) -> Draw:
+    """How a config draws an epoch's rows.
+
+    Args:
+        y: `(rows,)` class indices; targets of regression are not looked at.
+        classes: how many there are.
+        config: with `class_weighting`.
+        generator: on the CPU.
+    """
+    if config.class_weighting != "sampling":
+        return lambda: torch.randperm(len(y), generator=generator)
+    counts = torch.bincount(y.cpu(), minlength=classes)
+    members, starts = torch.argsort(y.cpu(), stable=True), counts.cumsum(0) - counts
+    there = torch.nonzero(counts).squeeze(1)
+
+    def balanced() -> Tensor:
+        """As many rows as there are: a class by chance, each as likely, then one of its rows, again and again."""
+        drawn = there[torch.randint(len(there), (len(y),), generator=generator)]
+        places = torch.rand(len(y), generator=generator, dtype=torch.float64) * counts[drawn]
+        return members[starts[drawn] + places.long()]
+
+    return balanced
