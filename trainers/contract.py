@@ -22,6 +22,12 @@ Direction = Literal["maximize", "minimize"]
 Objective = tuple[str, Direction]
 """The metric by which epochs are compared, by its bare name (`roc_auc`, `loss`), and which way is better."""
 
+LAST_EPOCH: Objective = ("epoch", "maximize")
+"""In an objective's place: the last epoch is the best. So a final model is trained, which has no validation part to judge it.
+
+The validation part that a trainer is given then has been learnt from; what it measures there is of no meaning.
+"""
+
 Report = Callable[[int, Mapping[str, float]], None]
 """`report(step, metrics)`: step counts finished epochs from 1. Raises `TrialPruned` or `TrialStopped`."""
 

@@ -23,6 +23,7 @@ from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
 from trainers.contract import (
+    LAST_EPOCH,
     NO_CHECKPOINT,
     Checkpoint,
     NonFiniteError,
@@ -91,7 +92,8 @@ def fit(
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
         best = progress.best
-        if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
+        worth = sign * metrics[f"val/{metric}"]
+        if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
@@ -108,9 +110,9 @@ def fit(
     assert progress.best is not None
     checkpoint.end(partial(ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
-    return _result(
-        network, problem, data, progress.best, problem.decide(progress.best.predictions, objective[0]), facts
-    )
+    # what was learnt says nothing of where to tell two classes apart
+    decided = None if objective == LAST_EPOCH else problem.decide(progress.best.predictions, objective[0])
+    return _result(network, problem, data, progress.best, decided, facts)
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:
@@ -123,7 +125,7 @@ def _is_over(progress: Progress, config: TrainingConfig) -> bool:
 
 def _judge(objective: Objective, task: Task) -> tuple[str, int]:
     """The metric to compare epochs by, and the sign that makes more of it better."""
-    metric, direction = objective
+    metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
     if metric not in METRICS[task]:
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     return metric, 1 if direction == "maximize" else -1

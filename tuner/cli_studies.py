@@ -132,7 +132,7 @@ def trials(
 
 
 def best(study: StudyName, as_json: AsJson = False) -> None:
-    """Show the best trial, or the Pareto front."""
+    """Show the best trial, or the Pareto front, and the final model's score on the test part."""
     from tuner import show
 
     with terminal.client() as client:
@@ -144,6 +144,7 @@ def best(study: StudyName, as_json: AsJson = False) -> None:
         terminal.fail(f"no trial of {found.name} is complete yet")
     else:
         show.best(found, listed)
+        show.final(found)
 
 
 def importances(study: StudyName, as_json: AsJson = False) -> None:

@@ -138,6 +138,10 @@ class Client:
         """Ends a study for good; its running trials stop within one epoch, or after 10 s."""
         return self._wire.call("POST", f"/studies/{study_id}/cancel", StudyOut)
 
+    def finalize(self, study_id: int) -> StudyOut:
+        """Has a completed study's final model made: fitted anew, scored on the test part, registered."""
+        return self._wire.call("POST", f"/studies/{study_id}/finalize", StudyOut)
+
     def extend(
         self,
         study_id: int,

@@ -223,8 +223,9 @@ def test_data_sets_are_added_listed_and_shown(tuner: Any, table: Path, tmp_path:
     listed = json.loads(tuner("datasets", "--json").stdout)
     assert next(each for each in listed if each["name"] == name)["version"] == 2
     assert listed[-1]["builtin"]
-    shown = tuner("dataset", "show", f"{name}@1")
+    shown = tuner("data", "show", f"{name}@1")
     assert "(train 80, test 40)" in shown.stdout
+    assert "look: 5 of 40 rows of test are also in train" in shown.stdout
     assert json.loads(tuner("dataset", "show", name, "--json").stdout)["version"] == 2
     assert f"{name}@2" in tuner("datasets").stdout
 
