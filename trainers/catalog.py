@@ -50,9 +50,6 @@ METRICS: dict[Task, dict[str, Direction]] = {
 }
 """Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
 
-NO_FINAL_KINDS: frozenset[Kind] = frozenset({"interactions", "series"})
-"""Kinds of data whose models do not predict row by row: they cannot be scored on a test part yet, and have no final model."""
-
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),

@@ -112,7 +112,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
     _check_metrics(spec, dataset)
     search_rules.check_search(spec)
     sizes = split_sizes or _split_sizes(spec, dataset)
-    spec = _with_finalize(spec, dataset, has_test=sizes["test"] > 0)
+    spec = _with_finalize(spec, has_test=sizes["test"] > 0)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
@@ -258,15 +258,11 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
 
 
-def _with_finalize(spec: StudySpec, dataset: DatasetInfo, *, has_test: bool) -> StudySpec:
-    is_scored = dataset.kind not in catalog.NO_FINAL_KINDS
-    if spec.finalize and not is_scored:
-        detail = f"models of {dataset.kind} are not scored on a test part yet: leave it out"
-        raise InvalidError([FieldError("/finalize", detail)])
+def _with_finalize(spec: StudySpec, *, has_test: bool) -> StudySpec:
     if spec.finalize and not has_test:
         detail = "there is no test part to score a final model on: give evaluation.test a share, or leave this out"
         raise InvalidError([FieldError("/finalize", detail)])
-    return spec.model_copy(update={"finalize": has_test and is_scored if spec.finalize is None else spec.finalize})
+    return spec.model_copy(update={"finalize": has_test if spec.finalize is None else spec.finalize})
 
 
 def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:
