@@ -15,8 +15,18 @@ from typing import Any, cast
 
 from trainers import hyperparameters as hyper
 from trainers import plugins
-from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import (
+    ImageCnnConfig,
+    ImageMlpConfig,
+    RecommenderConfig,
+    SequenceConfig,
+    TabularMlpConfig,
+    TrainingConfig,
+)
 from trainers.contract import Direction, Kind, Task, TrainResult
+
+TOP = (5, 10, 20)
+"""Lengths of the lists by which recommendations are judged."""
 
 METRICS: dict[Task, dict[str, Direction]] = {
     "classification": {
@@ -32,12 +42,21 @@ METRICS: dict[Task, dict[str, Direction]] = {
         "loss": "minimize",
     },
     "regression": {"rmse": "minimize", "mae": "minimize", "r2": "maximize", "loss": "minimize"},
+    # MLflow takes no @ in a name
+    "recommendation": {
+        **{f"{metric}_at_{k}": "maximize" for k in TOP for metric in ("recall", "ndcg")},
+        "loss": "minimize",
+    },
 }
 """Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
+
+NO_FINAL_KINDS: frozenset[Kind] = frozenset({"interactions", "series"})
+"""Kinds of data whose models do not predict row by row: they cannot be scored on a test part yet, and have no final model."""
 
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),
+    "recommendation": ("auto", "bpr", "softmax"),
 }
 
 
@@ -88,6 +107,29 @@ SHARED_SPACE: dict[str, Any] = {
     "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": ["sgd"]}},
 }
 
+RECOMMENDER_SPACE: dict[str, Any] = {
+    "architecture": {"type": "categorical", "choices": ["mf", "two_tower"]},
+    "learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
+    "batch_size": {"type": "categorical", "choices": [256, 512, 1024, 2048]},
+    "width": {"type": "int", "low": 8, "high": 128, "log": True},
+    "depth": {"type": "int", "low": 0, "high": 2, "when": {"architecture": ["two_tower"]}},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    "weight_decay": {"type": "float", "low": 1e-3, "high": 0.7, "log": True},
+    "negatives": {"type": "categorical", "choices": [4, 16, 64]},
+    "id_dropout": {"type": "float", "low": 0.0, "high": 0.5, "when": {"architecture": ["two_tower"]}},
+}
+
+SEQUENCE_SPACE: dict[str, Any] = {
+    "architecture": {"type": "categorical", "choices": ["gru", "tcn", "transformer"]},
+    "window": {"type": "int", "low": 8, "high": 64},
+    "learning_rate": {"type": "float", "low": 3e-4, "high": 3e-2, "log": True},
+    "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+    "width": {"type": "categorical", "choices": [16, 32, 64]},
+    "depth": {"type": "int", "low": 1, "high": 3},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.3},
+    "weight_decay": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True},
+}
+
 TRAINERS: dict[str, Trainer] = {
     trainer.name: trainer
     for trainer in (
@@ -133,6 +175,26 @@ TRAINERS: dict[str, Trainer] = {
                 "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
                 "width": {"type": "int", "low": 16, "high": 512, "log": True},
             },
+        ),
+        Trainer(
+            name="recommender",
+            version="1",
+            summary="Matrix factorisation or two towers of features, for events (ranking) and ratings.",
+            kinds=("interactions",),
+            tasks=("recommendation", "regression"),
+            config=RecommenderConfig,
+            entry_point="trainers.recommender:train",
+            default_space=RECOMMENDER_SPACE,
+        ),
+        Trainer(
+            name="sequence",
+            version="1",
+            summary="GRU, TCN or transformer on windows of the past, for forecasts of series.",
+            kinds=("series",),
+            tasks=("regression",),
+            config=SequenceConfig,
+            entry_point="trainers.sequence:train",
+            default_space=SEQUENCE_SPACE,
         ),
     )
 }
@@ -184,12 +246,12 @@ def build_config(trainer: Trainer, values: Mapping[str, object], task: Task) -> 
     config = hyper.build(trainer.config, values)
     if config.loss not in LOSSES[task]:
         raise hyper.ConfigError("loss", f"{config.loss} is not for {task}; use one of {', '.join(LOSSES[task])}")
-    if task == "regression" and config.label_smoothing > 0:
-        raise hyper.ConfigError("label_smoothing", "regression has no labels to smooth; leave it out")
-    if task == "regression" and config.class_weighting != "none":
-        raise hyper.ConfigError("class_weighting", "regression has no classes to weigh; leave it out")
-    if task == "regression" and config.threshold not in {"auto", "none"}:
-        raise hyper.ConfigError("threshold", "regression has no classes to tell apart; leave it out")
+    if task != "classification" and config.label_smoothing > 0:
+        raise hyper.ConfigError("label_smoothing", f"{task} has no labels to smooth; leave it out")
+    if task != "classification" and config.class_weighting != "none":
+        raise hyper.ConfigError("class_weighting", f"{task} has no classes to weigh; leave it out")
+    if task != "classification" and config.threshold not in {"auto", "none"}:
+        raise hyper.ConfigError("threshold", f"{task} has no classes to tell apart; leave it out")
     # batches of nearly equal size have at least two rows from 4 on, and one row has no variance to normalise by
     if config.batch_norm and config.batch_size < 4:
         raise hyper.ConfigError("batch_size", "batch_norm needs batches of at least 4 rows")

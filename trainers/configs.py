@@ -133,3 +133,52 @@ class TabularMlpConfig(TrainingConfig):
         None, 0.0, 0.9, f"Share of cells replaced by their column's mean, or by an unknown category. {BY_PRESET}"
     )
     mixup_alpha: float | None = number(None, 0.0, 4.0, f"Mixing of rows by Beta(alpha, alpha). {BY_PRESET}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommenderConfig(TrainingConfig):
+    """`recommender`: a vector for each user and each item, whose product is the score."""
+
+    architecture: str = choice(
+        "mf",
+        ("mf", "two_tower"),
+        "`mf` learns a vector for each user and item that it knows; `two_tower` adds what networks make of their features.",
+    )
+    width: int = whole(64, 1, 4096, "Numbers in a vector: the factors.", log=True)
+    depth: int = whole(1, 0, 8, "Hidden layers of each tower of two_tower; 0 is linear.")
+    batch_size: int = whole(
+        512, 1, 65536, "Most rows per step; an epoch is cut into batches of nearly equal size.", log=True
+    )
+    epochs: int = whole(30, 1, 10_000, "Passes over the training part.")
+    learning_rate: float = number(1e-2, 1e-8, 100.0, "Peak learning rate; the schedule scales it.", log=True)
+    batch_norm: bool = switch("Batch normalisation before each activation of a tower.")
+    weight_decay: float = number(
+        0.1, 0.0, 0.9, "Share of each vector and weight removed per epoch at the peak of the schedule.", log=True
+    )
+    dropout: float = number(0.0, 0.0, 0.95, "Share of each vector's numbers, and of hidden units, dropped in training.")
+    loss: str = choice(
+        "auto",
+        ("auto", "bpr", "softmax", "mse", "huber"),
+        "For events bpr (`auto`: each negative below the item) or softmax (the item among its negatives); for ratings "
+        "mse (`auto`) or huber.",
+    )
+    negatives: int = whole(16, 1, 4096, "For events: items drawn anew for each row, which its user has not.", log=True)
+    id_dropout: float = number(
+        0.1, 0.0, 0.95, "For two_tower: share of rows whose user is known by features alone, as a new one is."
+    )
+    augmentation: str = choice("none", ("none",), "There is none for interactions.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceConfig(TrainingConfig):
+    """`sequence`: a window of a series' past through a recurrent, convolutional or attending network."""
+
+    architecture: str = choice("gru", ("gru", "tcn", "transformer"), "What reads the window.")
+    window: int = whole(24, 1, 1024, "Values of the past; a season or more, where there are seasons.", log=True)
+    horizon: int = whole(1, 1, 1024, "Values to forecast; fix it, as results of different horizons do not compare.")
+    width: int = whole(32, 1, 1024, "Units of a layer.", log=True)
+    depth: int = whole(1, 1, 8, "Layers; each of tcn sees twice as far as the one before.")
+    batch_norm: bool = switch("Without effect here.")
+    dropout: float = number(0.0, 0.0, 0.95, "Share of units dropped in training.")
+    epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
+    augmentation: str = choice("none", ("none",), "There is none for series.")

@@ -8,6 +8,7 @@ that, MLflow has nothing to infer, which would start a process and take seconds.
 from __future__ import annotations
 
 import json
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +21,13 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import preprocessing
+from trainers import export_recommender, export_sequence, preprocessing
 from trainers.contract import Dataset, TrainResult
 from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
+FORMS = {"interactions": export_recommender, "series": export_sequence}
 RAW_TYPES = {
     ("number", ""): "double",
     ("number", "whole"): "double",
@@ -51,8 +53,8 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         facts.write_text(json.dumps(result.preprocessing, allow_nan=False), encoding="utf-8")
         mlflow.pyfunc.save_model(
             path=folder,
-            python_model=str(MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts)},
+            python_model=str(form.CODE if (form := _form(result)) else MODEL_CODE),
+            artifacts={"network": str(network), "preprocessing": str(facts), **_tables(result)},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(),
@@ -74,6 +76,8 @@ def signature(result: TrainResult) -> ModelSignature:
     in a way of its own. One that had missing values is optional.
     """
     facts = result.preprocessing
+    if form := _form(result):
+        return form.signature(facts, _type)
     if facts["kind"] == "tabular":
         takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
     else:
@@ -89,10 +93,24 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
 
 
+def _form(result: TrainResult) -> Any:
+    """The module that knows what the model of a kind of data takes and gives; None: it is known here."""
+    return FORMS.get(result.preprocessing["kind"])
+
+
+def _tables(result: TrainResult) -> dict[str, str]:
+    """The code with which other models read the columns of a table."""
+    return {"tables": str(MODEL_CODE)} if _form(result) else {}
+
+
 def _save_network(result: TrainResult, path: Path) -> None:
     # the example has at least two rows: torch.export takes a dimension of one for a constant
-    x = torch.from_numpy(preprocessing.apply(result.preprocessing, result.example))
-    program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    raw = result.example
+    x = torch.from_numpy(raw if _form(result) else preprocessing.apply(result.preprocessing, raw))
+    with warnings.catch_warnings():
+        # torch's own GRU keeps a list of its weights, which is made anew while it is traced
+        warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+        program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     program.example_inputs = None  # torch would pickle it beside the weights
     torch.export.save(program, path)
 
@@ -108,6 +126,8 @@ def _type(column: dict[str, Any]) -> str:
 def _example(result: TrainResult) -> Any:
     """The synthetic rows as their owner would write them."""
     facts = result.preprocessing
+    if form := _form(result):
+        return form.example(facts, result.example)
     if facts["kind"] != "tabular":
         return result.example
     return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})

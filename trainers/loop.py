@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers import batches, losses, memory, optimizers, preprocessing, schedules
+from trainers import batches, losses, memory, optimizers, schedules
 from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
 from trainers.contract import (
+    LAST_EPOCH,
     NO_CHECKPOINT,
     Checkpoint,
     NonFiniteError,
@@ -91,7 +92,8 @@ def fit(
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
         best = progress.best
-        if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
+        worth = sign * metrics[f"val/{metric}"]
+        if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
@@ -108,9 +110,9 @@ def fit(
     assert progress.best is not None
     checkpoint.end(partial(ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
-    return _result(
-        network, problem, data, progress.best, problem.decide(progress.best.predictions, objective[0]), facts
-    )
+    # what was learnt says nothing of where to tell two classes apart
+    decided = None if objective == LAST_EPOCH else problem.decide(progress.best.predictions, objective[0])
+    return _result(network, problem, data, progress.best, decided, facts)
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:
@@ -123,7 +125,7 @@ def _is_over(progress: Progress, config: TrainingConfig) -> bool:
 
 def _judge(objective: Objective, task: Task) -> tuple[str, int]:
     """The metric to compare epochs by, and the sign that makes more of it better."""
-    metric, direction = objective
+    metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
     if metric not in METRICS[task]:
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     return metric, 1 if direction == "maximize" else -1
@@ -213,7 +215,9 @@ def _result(
         curves, facts = {**curves, "decision": decision}, {**facts, "val/threshold": decision["threshold"]}
         preprocessed = {**preprocessed, "threshold": decision["threshold"]}
     network.load_state_dict(best.weights)
-    whole = nn.Sequential(network, problem.head).cpu().eval()
+    network.eval()
+    whole = problem.exported(network) if problem.exported else nn.Sequential(network, problem.head)
+    whole = whole.cpu().eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return TrainResult(
         metrics=best.metrics,
@@ -221,8 +225,8 @@ def _result(
         curves=curves,
         network=whole,
         preprocessing=preprocessed,
-        example=preprocessing.synthetic(data.preprocessing, EXAMPLE_ROWS, data.dtype, seed=0),
-        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.x_train[:1].cpu()), **facts},
+        example=data.example(EXAMPLE_ROWS),
+        facts={"parameters": float(parameters), "latency_ms": _latency_ms(whole, data.row()), **facts},
     )
 
 

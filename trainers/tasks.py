@@ -28,6 +28,7 @@ class Problem:
         measure: predictions on validation to metrics by name.
         draw: predictions on validation to the JSON of `trainers.curves`.
         decide: predictions on validation and the objective's metric to what `trainers.thresholds` chooses, if it does.
+        exported: makes of the trained network what is exported; None: the network and its head.
     """
 
     train_targets: Tensor
@@ -37,6 +38,7 @@ class Problem:
     measure: Callable[[np.ndarray], dict[str, float]]
     draw: Callable[[np.ndarray], dict[str, Any]]
     decide: Callable[[np.ndarray, str], dict[str, Any] | None] = lambda _predictions, _metric: None
+    exported: Callable[[nn.Module], nn.Module] | None = None
 
 
 def pose(data: OnDevice, config: TrainingConfig, *, mixed: bool) -> Problem:

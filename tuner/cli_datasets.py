@@ -32,6 +32,30 @@ Kinds = Annotated[
 SplitColumn = Annotated[
     str | None, typer.Option(help="The column that says train, validation or test.", metavar="COLUMN")
 ]
+User = Annotated[str | None, typer.Option(help="Of interactions, the column of who.", metavar="COLUMN")]
+Item = Annotated[str | None, typer.Option(help="Of interactions, the column of what.", metavar="COLUMN")]
+Rating = Annotated[
+    str | None,
+    typer.Option(help="Of interactions, the column of ratings; left out: rows are events.", metavar="COLUMN"),
+]
+Time = Annotated[
+    str | None, typer.Option(help="The column of when, of interactions, or with --target of series.", metavar="COLUMN")
+]
+Series = Annotated[
+    str | None, typer.Option(help="The column of which series, where there are several.", metavar="COLUMN")
+]
+UserFeatures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--user-feature", help="A column that tells of the user; may be given several times.", metavar="COLUMN"
+    ),
+]
+ItemFeatures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--item-feature", help="A column that tells of the item; may be given several times.", metavar="COLUMN"
+    ),
+]
 Named = Annotated[str, typer.Argument(help="The data set, NAME or NAME@VERSION.", metavar="NAME")]
 
 
@@ -50,6 +74,13 @@ def add(
     kind: Kinds = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    user: User = None,
+    item: Item = None,
+    rating: Rating = None,
+    time: Time = None,
+    series: Series = None,
+    user_feature: UserFeatures = None,
+    item_feature: ItemFeatures = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload a data set: a new one, or the next version of one."""
@@ -58,6 +89,7 @@ def add(
     if name is None and file is None:
         raise typer.BadParameter("say --name, or give one FILE that has it")
     said = source(target, task, encoding, delimiter, kind, split_column)
+    said |= roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         made = client.upload_dataset(
             name or name_of(file), data=file, train=train, validation=validation, test=test, **said
@@ -130,6 +162,21 @@ def source(
         "split_column": split_column,
     }
     return {key: value for key, value in said.items() if value is not None}
+
+
+def roles(
+    user: str | None,
+    item: str | None,
+    rating: str | None,
+    time: str | None,
+    series: str | None,
+    user_features: list[str] | None,
+    item_features: list[str] | None,
+) -> dict[str, Any]:
+    """What options say of a table of users and items, or of series; without those that were left out."""
+    said: dict[str, Any] = {"user": user, "item": item, "rating": rating, "time": time, "series": series}
+    said |= {"user_features": user_features, "item_features": item_features}
+    return {key: value for key, value in said.items() if value}
 
 
 def uploaded(client: Client, dataset: str, said: dict[str, Any], *, quiet: bool) -> str:

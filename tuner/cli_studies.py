@@ -28,6 +28,13 @@ def submit(
     delimiter: cli_datasets.Delimiter = None,
     kind: cli_datasets.Kinds = None,
     split_column: cli_datasets.SplitColumn = None,
+    user: cli_datasets.User = None,
+    item: cli_datasets.Item = None,
+    rating: cli_datasets.Rating = None,
+    time: cli_datasets.Time = None,
+    series: cli_datasets.Series = None,
+    user_feature: cli_datasets.UserFeatures = None,
+    item_feature: cli_datasets.ItemFeatures = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check and complete it; a file is uploaded all the same.")
     ] = False,
@@ -42,6 +49,7 @@ def submit(
 
     spec = _spec_from(file, dataset, trials)
     source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
+    source |= cli_datasets.roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         if dataset is not None:
             spec["dataset"] = cli_datasets.uploaded(client, dataset, source, quiet=as_json or dry_run)
@@ -124,7 +132,7 @@ def trials(
 
 
 def best(study: StudyName, as_json: AsJson = False) -> None:
-    """Show the best trial, or the Pareto front."""
+    """Show the best trial, or the Pareto front, and the final model's score on the test part."""
     from tuner import show
 
     with terminal.client() as client:
@@ -136,6 +144,7 @@ def best(study: StudyName, as_json: AsJson = False) -> None:
         terminal.fail(f"no trial of {found.name} is complete yet")
     else:
         show.best(found, listed)
+        show.final(found)
 
 
 def importances(study: StudyName, as_json: AsJson = False) -> None:

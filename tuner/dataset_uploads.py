@@ -125,8 +125,8 @@ def _source(fields: dict[str, str]) -> DatasetSource:
     try:
         said = json.loads(fields.get("source", "{}"))
         single = {key: value for key, value in fields.items() if key != "source" and value}
-        if "columns" in single:
-            single["columns"] = json.loads(single["columns"])
+        for key in {"columns", "user_features", "item_features"} & set(single):
+            single[key] = json.loads(single[key])
         return DatasetSource.model_validate({**said, **single})
     except ValidationError as error:
         raise InvalidError([_field_error(each["loc"], each["msg"], each["type"]) for each in error.errors()]) from None

@@ -84,6 +84,7 @@ def _detail(
             ColumnOut(
                 name=column.name,
                 kind=column.kind,
+                role=column.role,
                 categories=list(column.categories[:MAX_CATEGORIES]),
                 n_categories=len(column.categories),
                 missing=column.missing,

@@ -25,6 +25,7 @@ from trainers.data.source import Source, delimiter_faults
 from trainers.data.tables import Table
 
 PREDICTION = "prediction"
+RECOMMENDED = ["rank", "item", "score"]  # what a recommender gives, in several rows for each
 
 
 class PredictError(Exception):
@@ -104,14 +105,20 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
 
     That class, `prediction`, is the likeliest one, or follows the threshold that was chosen in training.
 
-    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`.
+    Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
+    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows.
 
     Raises:
         PredictError: the rows do not fit the model.
     """
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
-    predicted = model.predict(given).reset_index(drop=True)
+    predicted = model.predict(given)
+    if "step" in predicted:  # forecasts, which are of no row
+        return predicted
+    if list(predicted.columns) == RECOMMENDED:
+        return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
+    predicted = predicted.reset_index(drop=True)
     if list(predicted.columns) != [PREDICTION]:
         decided = _decided(model, given, predicted)
         if set(predicted.columns) & {*rows.written.columns, PREDICTION}:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
-from trainers.data import split
+from trainers.data import interaction_split, split
 from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
 from tuner import points, search_rules
@@ -24,7 +24,7 @@ from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.space import CategoricalParameter, Parameter, Scalar, SearchSpace
 from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
 
-DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse"}
+DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse", "recommendation": "ndcg_at_10"}
 
 _space = TypeAdapter[dict[str, Parameter]](SearchSpace)
 
@@ -76,6 +76,8 @@ def _resolve_external(spec: StudySpec) -> Resolved:
         errors.append(FieldError("/dataset", "an external study has no data set here: leave it out"))
     if spec.profile:
         errors.append(FieldError("/profile", "an external study is trained by your own loop: profile it there"))
+    if spec.finalize:
+        errors.append(FieldError("/finalize", "an external study has no test part here: leave it out"))
     if spec.evaluation.by is not None:
         pointer = f"/evaluation/{spec.evaluation.by}"
         errors.append(FieldError(pointer, "an external study's loop splits its own data: leave it out"))
@@ -84,7 +86,7 @@ def _resolve_external(spec: StudySpec) -> Resolved:
             errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))
     if errors:
         raise InvalidError(errors)
-    completed = points.with_enqueue(_with_seed(spec), {})
+    completed = points.with_enqueue(_with_seed(spec), {}).model_copy(update={"finalize": False})
     search_rules.check_search(completed)
     return Resolved(spec=completed, facts={"task": None, "dataset": None}, trainer=EXTERNAL)
 
@@ -109,10 +111,12 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
     spec = points.with_enqueue(_with_seed(spec), defaults)
     _check_metrics(spec, dataset)
     search_rules.check_search(spec)
+    sizes = split_sizes or _split_sizes(spec, dataset)
+    spec = _with_finalize(spec, dataset, has_test=sizes["test"] > 0)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
-        "split": split_sizes or _split_sizes(spec, dataset),
+        "split": sizes,
         "trainer_version": trainer.version,
         "defaults": defaults,
     }
@@ -245,11 +249,24 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
         parts=dataset.parts,
     )
     try:
+        if dataset.kind == "interactions":
+            interaction_split.refuse_folds(dataset.columns, evaluation.rounds)
         sizes = sizes_with(folds=evaluation.folds, repeats=evaluation.repeats)
     except ValueError as error:
         pointer = "/evaluation/folds" if evaluation.rounds > 1 and _works(sizes_with) else "/evaluation"
         raise InvalidError([FieldError(pointer, str(error))]) from None
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
+
+
+def _with_finalize(spec: StudySpec, dataset: DatasetInfo, *, has_test: bool) -> StudySpec:
+    is_scored = dataset.kind not in catalog.NO_FINAL_KINDS
+    if spec.finalize and not is_scored:
+        detail = f"models of {dataset.kind} are not scored on a test part yet: leave it out"
+        raise InvalidError([FieldError("/finalize", detail)])
+    if spec.finalize and not has_test:
+        detail = "there is no test part to score a final model on: give evaluation.test a share, or leave this out"
+        raise InvalidError([FieldError("/finalize", detail)])
+    return spec.model_copy(update={"finalize": has_test and is_scored if spec.finalize is None else spec.finalize})
 
 
 def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:

@@ -41,7 +41,9 @@ def one(found: DatasetDetail, profile: DatasetProfile) -> None:
         for column in found.columns:
             looked = seen.get(column.name)
             different = "" if looked is None else str(looked.different)
-            table.add_row(column.name, column.kind, _values(column, looked), different, str(column.missing or ""))
+            table.add_row(
+                column.name, column.role or column.kind, _values(column, looked), different, str(column.missing or "")
+            )
         console.print(table)
     if profile.images is not None:
         size = f"{profile.images.height} x {profile.images.width}, {profile.images.channels} channels"

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from trainers.data.info import TIME, DatasetInfo, of_role
 from tuner import datasets, idempotency, past, specs
 from tuner.datasets import Shelf
 from tuner.domain.errors import FieldError, InvalidError, WrongStateError
@@ -108,12 +109,24 @@ def _split_by_column(engine: Engine, spec: StudySpec, shelf: Shelf | None) -> tu
 
     Reading takes seconds, hence in no transaction.
     """
-    if spec.evaluation.by is None or spec.is_external:
+    if spec.is_external:
         return spec, None
     with transaction(engine) as connection:
         found = datasets.find(connection, spec.dataset)
+    spec = _in_time(spec, found.info)
+    if spec.evaluation.by is None:
+        return spec, None
     assert shelf is not None
     return spec.model_copy(update={"dataset": found.info.name}), shelf.split_sizes(found, spec.evaluation)
+
+
+def _in_time(spec: StudySpec, info: DatasetInfo) -> StudySpec:
+    """Series are split by their time, where the study does not say by what."""
+    if info.kind != "series" or info.parts is not None or spec.evaluation.by is not None:
+        return spec
+    (time,) = of_role(info.columns, TIME)
+    evaluation = spec.evaluation.model_copy(update={"time": info.columns[time].name})
+    return spec.model_copy(update={"evaluation": evaluation})
 
 
 def _insert(connection: Connection, resolved: Resolved, *, n_past: int) -> int:

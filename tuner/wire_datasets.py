@@ -50,6 +50,28 @@ class DatasetSource(Body):
     split_column: ColumnName | None = Field(
         default=None, description="The column that says train, validation or test of each row."
     )
+    user: ColumnName | None = Field(
+        default=None, description="Of interactions, the column of who; to recommend items, say user and item."
+    )
+    item: ColumnName | None = Field(default=None, description="Of interactions, the column of what.")
+    rating: ColumnName | None = Field(
+        default=None,
+        description="Of interactions, the column of ratings, which are predicted; left out: rows are events.",
+    )
+    time: ColumnName | None = Field(
+        default=None,
+        description="Of interactions, when: each user's last ones are held out. Else it makes the table one of series.",
+    )
+    series: ColumnName | None = Field(
+        default=None,
+        description="Of a table with time and target, the column of which series, where there are several.",
+    )
+    user_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the user, the same in all rows of one."
+    )
+    item_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
+        default=[], description="Of interactions, columns that tell of the item."
+    )
 
 
 class DatasetOut(Answer):
@@ -76,6 +98,10 @@ class DatasetPage(Answer):
 class ColumnOut(Answer):
     name: str
     kind: ColumnKind
+    role: str = Field(
+        default="",
+        description="Of interactions: user, item, time, user feature or item feature; of series: time, series or target.",
+    )
     categories: list[str] = Field(description="A category's values, the first ones where there are very many.")
     n_categories: int
     missing: int = Field(description="Rows without a value.")

@@ -84,6 +84,8 @@ def test_a_trainer_of_ones_own_trains_and_a_broken_one_takes_nothing_down(client
     assert study.best is not None
     assert study.best.value > 0.9
     assert "gate_bias" in client.best(study.id)[0].params
+    assert study.final is not None
+    assert (study.final.state, study.final.model_uri) == ("complete", "models:/own@champion")
 
     with pytest.raises(ClientError, match="tabular-broken' is installed and cannot be used"):
         client.submit({**spec, "name": "other", "trainer": "tabular-broken", "budget": {"trials": 3}})

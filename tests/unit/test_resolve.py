@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from trainers import catalog
 from trainers.data.builtin import BUILTIN
 from tuner.datasets import Found
 from tuner.domain.errors import InvalidError
 from tuner.domain.spec import StudySpec
-from tuner.resolve import Resolved, resolve
+from tuner.resolve import Resolved, _with_finalize, resolve
 
 
 def study(**changes: Any) -> StudySpec:
@@ -41,6 +43,33 @@ def test_name_data_set_and_budget_are_enough() -> None:
         whole.facts["split"]["folds"][0]["train"] + whole.facts["split"]["folds"][0]["validation"]
         == 1797 - (whole.facts["split"]["test"])
     )
+
+
+def test_a_final_model_is_made_wherever_there_is_a_test_part_unless_one_says_not() -> None:
+    assert resolved().spec.finalize is True
+    assert resolved(finalize=False).spec.finalize is False
+    assert resolved(evaluation={"test": 0}).spec.finalize is False
+    assert "no test part" in pointers(evaluation={"test": 0}, finalize=True)["/finalize"]
+
+
+@pytest.mark.parametrize("kind", sorted(catalog.NO_FINAL_KINDS))
+def test_what_cannot_be_scored_row_by_row_has_no_final_model(kind: Any) -> None:
+    info = dataclasses.replace(BUILTIN["diabetes"], kind=kind)
+
+    assert _with_finalize(study(), info, has_test=True).finalize is False
+    with pytest.raises(InvalidError, match=f"models of {kind}"):
+        _with_finalize(study(finalize=True), info, has_test=True)
+
+
+def test_an_external_study_has_no_final_model() -> None:
+    external = {
+        "trainer": "external",
+        "dataset": None,
+        "objectives": [{"metric": "y", "direction": "minimize"}],
+        "search_space": {"x": {"type": "float", "low": 0, "high": 1}},
+    }
+    assert resolved(**external).spec.finalize is False
+    assert "external" in pointers(**external, finalize=True)["/finalize"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, tables, targets
+from trainers.data import arrays, cells, columns, interactions, series, tables, targets
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -73,7 +73,7 @@ def describe(dataset: Dataset) -> DatasetInfo:
         feature_names=dataset.feature_names,
         class_names=dataset.class_names,
         digest=dataset.digest,
-        columns=dataset.columns,
+        columns=interactions.without_names(dataset.columns),
         class_counts=tuple(np.bincount(trained).tolist()) if dataset.class_names else (),
         parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
     )
@@ -82,10 +82,20 @@ def describe(dataset: Dataset) -> DatasetInfo:
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
     source, paths = read_source(folder), find_parts(folder)
     if next(iter(paths.values())).suffix == ".npz":
+        if interactions.are_said(source) or series.are_said(source):
+            detail = "user, item, time and series are columns of a table, and this is none: leave them out"
+            raise FaultsError(Fault(file=SOURCE, detail=detail))
         x, table = arrays.read(paths)
         source = replace(source, target=arrays.TARGET, split_column=None)
     else:
         x, table = None, tables.read(paths, source)
+    if interactions.are_said(source):
+        _refuse_unknown(table, source)
+        described, target = interactions.read(table, source, accepted.columns if accepted else None, notes)
+        return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
+    if series.are_said(source):
+        described, target = series.read(table, source, accepted.columns if accepted else None, notes)
+        return _made(name, "series", _encode(table, described), described, target, _part_rows(table, source))
     if source.target is None:
         detail = f"say target, the column to predict: there are {some(table.columns)}"
         raise FaultsError(Fault(file=SOURCE, detail=detail))
@@ -104,6 +114,17 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     if kind == "tabular":
         x = _encode(table, described)
     assert x is not None
+    return _made(name, kind, x, described, target, part_rows)
+
+
+def _made(
+    name: str,
+    kind: Kind,
+    x: np.ndarray,
+    described: tuple[Column, ...],
+    target: Target,
+    part_rows: Mapping[str, np.ndarray] | None,
+) -> Dataset:
     return Dataset(
         name=name,
         kind=kind,
@@ -157,7 +178,7 @@ def _part_rows(table: Table, source: Source) -> dict[str, np.ndarray] | None:
 
 def _refuse_small_classes(table: Table, name: str, target: Target, part_rows: Mapping[str, np.ndarray] | None) -> None:
     """Refuses classes that have one row to learn from, or none."""
-    if target.task == "regression":
+    if target.task != "classification":
         return
     trained = target.y if part_rows is None else target.y[part_rows["train"]]
     counts = np.bincount(trained, minlength=len(target.class_names))

@@ -11,6 +11,10 @@ from trainers.contract import Kind, Task
 ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 
+USER, ITEM, TIME, SERIES, TARGET = "user", "item", "time", "series", "target"
+FEATURE = {USER: "user feature", ITEM: "item feature"}
+"""Roles of columns of interactions and series; a feature's by whose it is."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -22,6 +26,8 @@ class Column:
         categories: of a category, its different values as text; a raw row holds their index.
         missing: rows without a value.
         format: how its cells are written, as `trainers.data.cells` knows it; empty where they are nothing special.
+        role: what it is to interactions (`user`, `item`, `time`, `user feature`, `item feature`) or series (`time`,
+            `series`, `target`); else empty.
     """
 
     name: str
@@ -29,6 +35,12 @@ class Column:
     categories: tuple[str, ...] = ()
     missing: int = 0
     format: str = ""
+    role: str = ""
+
+
+def of_role(columns: tuple[Column, ...], role: str) -> list[int]:
+    """The places of a role's columns in `Dataset.x`."""
+    return [i for i, column in enumerate(columns) if column.role == role]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,14 @@ class OnDevice:
         """Memory held on the device."""
         return sum(tensor.nbytes for tensor in (self.x_train, self.y_train, self.x_validation, self.y_validation))
 
+    def example(self, rows: int) -> np.ndarray:
+        """Synthetic raw rows, nobody's own data."""
+        return preprocessing.synthetic(self.preprocessing, rows, self.dtype, seed=0)
+
+    def row(self) -> Tensor:
+        """One row as the exported network takes it, on the CPU."""
+        return self.x_train[:1].cpu()
+
 
 def prepare(train: Part, validation: Part, device: str) -> OnDevice:
     """Gives a split's tensors, out of the cache where it has them.
@@ -88,6 +96,10 @@ def _rows_digest(rows: np.ndarray) -> str:
 def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
     if not len(train.rows) or not len(validation.rows):
         raise ValueError(f"{train.dataset.name}: the training and the validation part need at least one row each")
+    if train.dataset.kind == "interactions":
+        from trainers import pairs  # noqa: PLC0415 - it is made of what is defined here
+
+        return pairs.prepare(train, validation, device)
     fitted = preprocessing.fit(train)
     x_train, y_train = _tensors(train, fitted, device)
     x_validation, y_validation = _tensors(validation, fitted, device)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainers.contract import Dataset
-from trainers.data import split, split_groups, split_times
+from trainers.data import interaction_split, split, split_groups, split_times
 from trainers.data.split import Splits
 
 
@@ -29,6 +29,12 @@ def of(dataset: Dataset, *, validation: float, test: float, folds: int, repeats:
         ValueError: where the rows do not allow it.
     """
     shares: dict[str, Any] = {"validation": validation, "test": test, "folds": folds, "repeats": repeats}
+    if dataset.kind == "interactions":
+        if dataset.groups is not None or dataset.times is not None:
+            raise ValueError(
+                "interactions are split by user, and by the time that their data set names: leave these out"
+            )
+        return interaction_split.splits(dataset, **shares, seed=seed)
     if dataset.groups is None and dataset.times is None:
         return split.splits(dataset.y, dataset.task, **shares, seed=seed, part_rows=dataset.part_rows)
     if dataset.part_rows is not None:

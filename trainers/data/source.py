@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import get_args
@@ -28,6 +28,13 @@ class Source:
         delimiter: between the cells of text files, one character.
         columns: kinds of columns by name.
         split_column: the column that says which part a row is of: `train`, `validation` or `test`.
+        user: the column of who; with `item` it makes the table one of interactions.
+        item: the column of what.
+        rating: how much the user liked the item; left out, that there is a row is all that is known.
+        time: when, a date or a number; without users and items it makes the table one of series.
+        series: the column that says which series a row is of, where there are several.
+        user_features: columns that tell of the user, the same in all rows of one.
+        item_features: columns that tell of the item.
     """
 
     target: str | None = None
@@ -36,6 +43,13 @@ class Source:
     delimiter: str | None = None
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
     split_column: str | None = None
+    user: str | None = None
+    item: str | None = None
+    rating: str | None = None
+    time: str | None = None
+    series: str | None = None
+    user_features: Sequence[str] = ()
+    item_features: Sequence[str] = ()
 
 
 def read_source(folder: Path) -> Source:

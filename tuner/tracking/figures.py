@@ -39,6 +39,7 @@ def draw(curves: Numbers) -> dict[str, bytes]:
         "calibration.png": ("calibration", _calibration),
         "predicted_vs_actual.png": ("predictions", _predictions),
         "residuals.png": ("residuals", _residuals),
+        "recall_at_k.png": ("recall_at_k", _recall_at_k),
     }
     return {name: _png(drawer, curves) for name, (needs, drawer) in drawers.items() if curves.get(needs)}
 
@@ -116,6 +117,11 @@ def _residuals(axes: Axes, curves: Numbers) -> None:
     axes.stairs(counts, edges, fill=True)
     axes.axvline(0, color="grey", linestyle=":", linewidth=1)
     axes.set(title="Residuals on validation", xlabel="predicted minus actual", ylabel="rows")
+
+
+def _recall_at_k(axes: Axes, curves: Numbers) -> None:
+    axes.plot(curves["recall_at_k"]["k"], curves["recall_at_k"]["recall"])
+    axes.set(title="Recall of the first k recommendations", xlabel="k", ylabel="recall", ylim=(-0.02, 1.02))
 
 
 def _unit_square(axes: Axes, legend: str | None) -> None:

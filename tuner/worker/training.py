@@ -1,4 +1,4 @@
-"""One trial in the training process: data, splits, folds, the trainer, the exported model.
+"""One trial, or a study's final fit, in the training process: data, splits, folds, the trainer, the exported model.
 
 Owns the one place of the worker that imports torch and the trainers whole; `tuner.worker.child` imports it once it can
 notice that its agent has gone.
@@ -18,7 +18,7 @@ import torch
 
 from trainers import catalog, export, memory
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from tuner.worker import failures, loaded
+from tuner.worker import failures, loaded, refit
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
 
@@ -85,10 +85,16 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
-    parts = loaded.split_of(attempt, dataset)
+    splits = loaded.split_of(attempt, dataset)
+    if attempt.is_final:
+        result, scores = refit.refit(
+            train, dataset, splits, config, _reporter(0, tell), device=device, seed=attempt.seed
+        )
+        scored = _checked(result.best_step, {**result.facts, **refit.as_metrics(scores)})
+        return _done(result, dataset, Path(run.folder), scored, best_step=result.best_step)
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
-    for fold, (train_rows, validation_rows) in enumerate(parts.folds):
+    for fold, (train_rows, validation_rows) in enumerate(splits.folds):
         if saving.is_over(fold) and first is not None:  # the first is done once more out of its end, for its model
             rounds.append(saving.metrics_of(fold))
             saving.note(rounds[-1])
@@ -108,13 +114,15 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             rounds.append(_checked(result.best_step, {**result.facts, **result.metrics}))
             saving.note(rounds[-1])
             first = first or result
-            if len(parts.folds) > 1 and not saving.is_over(fold):
+            if len(splits.folds) > 1 and not saving.is_over(fold):
                 report(0, result.metrics)
         except TrialPruned as pruned:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
             raise
     assert first is not None
-    return _export(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, is_only=len(rounds) == 1)
+    _write_curves(first.curves, Path(run.folder))
+    best_step = first.best_step if len(rounds) == 1 else None
+    return _done(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, best_step=best_step)
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
@@ -139,12 +147,13 @@ def _spread(folds: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _export(result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, is_only: bool) -> Done:
-    """Writes the first round's model and curves."""
+def _done(
+    result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, best_step: int | None
+) -> Done:
+    """Writes the model; of several rounds it is the first's."""
     export.save_model(result, folder / "model", dataset)
-    _write_curves(result.curves, folder)
     metrics["model_bytes"] = float(sum(file.stat().st_size for file in (folder / "model").rglob("*.pt2")))
-    return Done(state="complete", metrics=metrics, best_step=result.best_step if is_only else None)
+    return Done(state="complete", metrics=metrics, best_step=best_step)
 
 
 def _write_curves(curves: dict[str, Any], folder: Path) -> None:

@@ -53,6 +53,7 @@ def submit(client: Client, **changes: Any) -> StudyOut:
         "fixed": {"epochs": 2},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": 3},
+        "finalize": False,
         "limits": {"lease_s": 5},
     }
     return client.submit(spec | changes)

@@ -16,12 +16,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.unit.trainers import made_interactions, made_series
 from trainers import catalog, checkpoint
-from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
+from trainers.configs import (
+    ImageCnnConfig,
+    ImageMlpConfig,
+    RecommenderConfig,
+    SequenceConfig,
+    TabularMlpConfig,
+    TrainingConfig,
+)
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
+from trainers.data import parts
 from trainers.data.info import Column
 from trainers.data.load import load
-from trainers.data.split import splits
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,15 @@ CASES = {
         TabularMlpConfig(epochs=60, learning_rate=0.02, schedule="constant", early_stopping_patience=4),
         5,
     ),
+    "recommender, events, two towers": Case(
+        "events",
+        RecommenderConfig(architecture="two_tower", epochs=5, batch_size=64, dropout=0.2, negatives=4, id_dropout=0.3),
+        2,
+    ),
+    "recommender, ratings, factors": Case("ratings", RecommenderConfig(epochs=4, batch_size=64, dropout=0.2), 2),
+    "sequence, gru": Case("series", SequenceConfig(epochs=4, depth=2, dropout=0.2, horizon=3), 2),
+    "sequence, tcn": Case("series", SequenceConfig(architecture="tcn", epochs=4, depth=2, dropout=0.2), 2),
+    "sequence, transformer": Case("series", SequenceConfig(architecture="transformer", epochs=4, dropout=0.2), 2),
     "after the last epoch": Case("iris", TabularMlpConfig(epochs=3, dropout=0.1), 3),
 }
 
@@ -108,8 +125,8 @@ def train(
     case: Case, file: Path, *, stop_after: int | None = None, device: str = "cpu"
 ) -> tuple[Outcome, TrainResult | None]:
     """Trains until it is done or stopped; gives what there is to compare, and the result if it is done."""
-    dataset = mixed() if case.dataset == "mixed" else load(case.dataset)
-    made = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
+    dataset = _dataset(case.dataset)
+    made = parts.of(dataset, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
     train_rows, validation_rows = made.folds[0]
     losses: list[list[float]] = []
 
@@ -140,6 +157,14 @@ def train(
         "curves": result.curves,
     }
     return json.loads(json.dumps(outcome)), result
+
+
+def _dataset(name: str) -> Dataset:
+    if name in {"events", "ratings"}:
+        return made_interactions.dataset(ratings=name == "ratings")
+    if name == "series":
+        return made_series.dataset()
+    return mixed() if name == "mixed" else load(name)
 
 
 def digest(network: torch.nn.Module) -> str:

@@ -14,7 +14,17 @@ by_name = pytest.mark.parametrize("trainer", TRAINERS, ids=lambda trainer: train
 
 
 @pytest.mark.parametrize(
-    "module", ["catalog", "configs", "contract", "hyperparameters", "data.builtin", "data.info", "data.split"]
+    "module",
+    [
+        "catalog",
+        "configs",
+        "contract",
+        "hyperparameters",
+        "data.builtin",
+        "data.info",
+        "data.split",
+        "data.interaction_split",
+    ],
 )
 def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: str) -> None:
     program = f"import sys, trainers.{module}; print({{'torch', 'sklearn', 'pandas', 'mlflow'}} & set(sys.modules))"
@@ -26,10 +36,12 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
     assert catalog.get("image-mlp") is catalog.for_kind("image")
     assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
+    assert catalog.get("recommender") is catalog.for_kind("interactions")
+    assert catalog.get("sequence") is catalog.for_kind("series")
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, tabular-mlp"):
+    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, recommender, sequence, tabular-mlp"):
         catalog.get("image-mpl")
 
 

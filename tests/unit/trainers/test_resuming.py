@@ -93,6 +93,31 @@ def test_the_state_of_a_training_that_is_over_gives_the_same_result_without_an_e
     )
 
 
+@pytest.mark.parametrize("name", ["recommender, events, two towers", "sequence, gru"])
+def test_a_warm_process_trains_as_a_fresh_one_does(name: str, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for other in ("recommender, ratings, factors", "sequence, tcn"):
+            train(CASES[other], tmp_path / "none")
+        warm, _ = train(CASES[name], tmp_path / "none")
+    finally:
+        torch.set_num_threads(threads)
+    script = (
+        "import json, pathlib, sys, torch; from tests.unit.trainers import resuming; torch.set_num_threads(1);"
+        f"print(json.dumps(resuming.train(resuming.CASES[{name!r}], pathlib.Path(sys.argv[1]))[0]))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+
+    assert json.loads(printed.stdout.splitlines()[-1]) == warm
+
+
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 

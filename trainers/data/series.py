@@ -1,0 +1,75 @@
+"""A table of values in the course of time, of one series or several: what its owner must say, and its columns by role."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trainers.data import columns, targets
+from trainers.data.faults import Fault, FaultsError, short, some
+from trainers.data.info import SERIES, TARGET, TIME, Column
+from trainers.data.source import SOURCE, Source
+from trainers.data.tables import Table
+from trainers.data.targets import Target
+
+TIMES = frozenset({"date", "number"})
+
+
+def are_said(source: Source) -> bool:
+    """Whether the owner says that the table is of series: it has a time, and no users."""
+    return source.series is not None or (source.time is not None and source.user is None and source.item is None)
+
+
+def read(
+    table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str]
+) -> tuple[tuple[Column, ...], Target]:
+    """The columns by role, in the order time, series if there are several, target; and the target's values.
+
+    Args:
+        table: that it is.
+        source: what its owner says.
+        accepted: the columns as they were accepted; None to find out.
+        notes: what the owner should know is added here.
+
+    Raises:
+        FaultsError: for columns that are not there or are not of their kind, and for rows without a value.
+    """
+    for what, name in (("time", source.time), ("target", source.target)):
+        if name is None:
+            detail = f"of series say time and target, and series where there are several: {what} is missing; there are "
+            raise FaultsError(Fault(file=SOURCE, detail=detail + some(table.columns)))
+    roles = {source.time: TIME, source.series: SERIES, source.target: TARGET}
+    named = {name: role for name, role in roles.items() if name is not None}
+    absent = [name for name in named if name not in table.columns]
+    if absent or len(named) < sum(name is not None for name in (source.time, source.series, source.target)):
+        detail = f"time, series and target are three columns of the table: there are {some(table.columns)}"
+        raise FaultsError(table.fault(detail, column=absent[0] if absent else source.target))
+    assert source.target is not None
+    target = targets.read(table, source.target, "regression", None, [])
+    if accepted is not None:
+        return accepted, target
+    described = tuple(_column(table, name, role, source) for name, role in named.items())
+    unused = [short(name) for name in table.columns if name not in {*named, source.split_column}]
+    if unused:
+        notes.append(f"{some(unused)}: ignored, as a series is forecast from its own past")
+    return described, target
+
+
+def _column(table: Table, name: str, role: str, source: Source) -> Column:
+    if role == SERIES:
+        _refuse_missing(table, name, role)
+        return replace(columns.describe(table, name, "category", []), role=role)
+    if role == TARGET:
+        return replace(columns.describe(table, name, "number", []), role=role)
+    _refuse_missing(table, name, role)
+    column = columns.describe(table, name, source.columns.get(name), [])
+    if column.kind not in TIMES:
+        detail = f"a time is a date or a number, and this is read as {column.kind}: say which under columns"
+        raise FaultsError(table.fault(detail, column=name))
+    return replace(column, role=role)
+
+
+def _refuse_missing(table: Table, name: str, role: str) -> None:
+    missing = columns.as_text(table.columns[name]).isna().to_numpy()
+    if missing.any():
+        detail = f"there is no {role} ({int(missing.sum())} rows have none): give one, or leave the row out"
+        raise FaultsError(*table.row_faults(missing, name, [detail] * table.rows))

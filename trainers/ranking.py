@@ -1,0 +1,53 @@
+"""How good recommendations are: recall and ndcg of a list's first k, out of the ranks of what was to be found.
+
+Both are means over users who had something to be found. Recall at k is the share of it within the first k, of at most k
+(so that 1 can be reached); ndcg weighs a place by 1 / log2(place + 1): Järvelin and Kekäläinen 2002, "Cumulated gain-based
+evaluation of IR techniques". What training lacks is not found by anybody.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trainers.catalog import TOP
+
+CURVE = 50  # longest list of the curve
+DIGITS = 6
+
+
+def measure(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
+    """`recall_at_k` and `ndcg_at_k` for each k of `TOP`.
+
+    Args:
+        users: `(pairs,)` index of the user.
+        ranks: `(pairs,)` place of the item, from 0.
+        relevant: `(users,)` items that were to be found; 0 for a user who does not count.
+    """
+    found = {}
+    for k in TOP:
+        found[f"recall_at_{k}"] = _recall(users, ranks, relevant, k)
+        found[f"ndcg_at_{k}"] = _ndcg(users, ranks, relevant, k)
+    return found
+
+
+def curve(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray) -> dict[str, Any]:
+    """Recall by the length of the list, as plain JSON: `recall_at_k` with `k` and `recall`."""
+    lengths = list(range(1, CURVE + 1))
+    recall = [round(_recall(users, ranks, relevant, k), DIGITS) for k in lengths]
+    return {"task": "recommendation", "recall_at_k": {"k": lengths, "recall": recall}}
+
+
+def _recall(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> float:
+    hits = np.bincount(users[ranks < k], minlength=len(relevant))
+    counted = relevant > 0
+    return float(np.mean(hits[counted] / np.minimum(relevant[counted], k)))
+
+
+def _ndcg(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> float:
+    within = ranks < k
+    gains = np.bincount(users[within], 1 / np.log2(ranks[within] + 2), minlength=len(relevant))
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])
+    counted = relevant > 0
+    return float(np.mean(gains[counted] / best[np.minimum(relevant[counted], k)]))

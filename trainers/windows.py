@@ -1,0 +1,143 @@
+"""Series as windows: what a network sees of the past, and the values after it that it is to forecast.
+
+Owns the arithmetic, which `trainers.exported_sequence` repeats: of a window the last value is taken away, and what is left is
+divided by the deviation of its series in training (of a new series: of all of training). So trends do not leave the range that
+training had, and a network that says 0 says that the last value stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainers.contract import Dataset, Part
+from trainers.data.info import SERIES, TARGET, TIME, of_role
+from trainers.data.on_device import OnDevice
+
+
+@dataclass(frozen=True)
+class Windows(OnDevice):
+    """A split of series: x is `(windows, window + 1)`, the past and the series' index (0: a new one); y `(windows, horizon)`.
+
+    Attributes:
+        last: of validation's windows the last value `(windows,)`.
+        scales: and the deviation.
+    """
+
+    last: np.ndarray
+    scales: np.ndarray
+
+    def example(self, rows: int) -> np.ndarray:
+        """Noise, as inputs of the network for a new series."""
+        x = np.random.default_rng(0).standard_normal((rows, self.x_train.shape[1])).astype(np.float32)
+        x[:, -1] = 0
+        return x
+
+    def raw(self, predictions: np.ndarray) -> np.ndarray:
+        """Validation's forecasts `(windows, horizon)` in the target's unit."""
+        raw: np.ndarray = predictions.astype(np.float64) * self.scales[:, None] + self.last[:, None]
+        return raw
+
+
+def prepare(train: Part, validation: Part, window: int, horizon: int, device: str) -> Windows:
+    """Cuts a split into windows; what is forecast lies in one part, the window before it in any earlier row.
+
+    Args:
+        train: rows to learn from.
+        validation: rows to forecast, from what is known before each of them.
+        window: values of the past; where a series has fewer, its first is repeated.
+        horizon: values to forecast.
+        device: as torch names it.
+
+    Raises:
+        ValueError: where a part has no series with so many values.
+    """
+    dataset = train.dataset
+    facts = _facts(train, window, horizon)
+    scales = np.array([facts["scale"], *facts["series"]["scales"]])
+    index_of = np.zeros(max(1, len(_names(dataset))), np.int64)
+    index_of[_codes(dataset)[train.rows]] = 1
+    index_of = np.where(index_of > 0, np.cumsum(index_of), 0)
+    made = []
+    for part in (train, validation):
+        past, future, codes = _cut(part, window, horizon)
+        if not len(past):
+            raise ValueError(
+                f"{dataset.name}: no series has {horizon} values in a row, after one before, in each part: "
+                "make the part larger or the horizon smaller"
+            )
+        index = index_of[codes]
+        last, scale = past[:, -1], scales[index]
+        x = np.column_stack([(past - last[:, None]) / scale[:, None], index]).astype(np.float32)
+        y = ((future - last[:, None]) / scale[:, None]).astype(np.float32)
+        made.append((torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), future, last, scale))
+    return Windows(
+        task=dataset.task,
+        x_train=made[0][0],
+        y_train=made[0][1],
+        x_validation=made[1][0],
+        y_validation=made[1][1],
+        y_raw=made[1][2],
+        preprocessing=facts,
+        dtype=np.dtype(np.float32),
+        last=made[1][3],
+        scales=made[1][4],
+    )
+
+
+def _facts(train: Part, window: int, horizon: int) -> dict[str, Any]:
+    dataset = train.dataset
+    columns = {column.role: column for column in dataset.columns}
+    codes, y = _codes(dataset)[train.rows], dataset.y[train.rows]
+    names = _names(dataset)
+    known = np.unique(codes)
+    time = columns[TIME]
+    return {
+        "kind": dataset.kind,
+        "task": dataset.task,
+        "time": {"name": time.name, "kind": time.kind, "format": time.format, "optional": False},
+        "target": columns[TARGET].name,
+        "series": {
+            "column": columns[SERIES].name if SERIES in columns else None,
+            "names": [names[code] for code in known.tolist()] if names else [],
+            "scales": [_deviation(y[codes == code]) for code in known],
+        },
+        "scale": _deviation(y),
+        "window": window,
+        "horizon": horizon,
+        "class_names": [],
+    }
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(values.std() or 1.0)
+
+
+def _names(dataset: Dataset) -> tuple[str, ...]:
+    places = of_role(dataset.columns, SERIES)
+    return dataset.columns[places[0]].categories if places else ()
+
+
+def _codes(dataset: Dataset) -> np.ndarray:
+    """The series of each row."""
+    places = of_role(dataset.columns, SERIES)
+    return dataset.x[:, places[0]].astype(np.int64) if places else np.zeros(len(dataset.y), np.int64)
+
+
+def _cut(part: Part, window: int, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows `(windows, window)`, what comes after `(windows, horizon)`, and the series `(windows,)`."""
+    dataset = part.dataset
+    times, codes = dataset.x[:, of_role(dataset.columns, TIME)[0]], _codes(dataset)
+    inside = np.zeros(len(dataset.y), bool)
+    inside[part.rows] = True
+    order = np.lexsort((times, codes))
+    values, inside, codes = dataset.y[order], inside[order], codes[order]
+    starts = np.searchsorted(codes, codes)  # of each row's series
+    first = np.arange(len(values) - horizon + 1)
+    ahead = first[:, None] + np.arange(horizon)
+    forecast = first[(first > starts[first]) & inside[ahead].all(axis=1) & (codes[first] == codes[first + horizon - 1])]
+    before = np.maximum(forecast[:, None] + np.arange(-window, 0), starts[forecast][:, None])
+    return values[before], values[forecast[:, None] + np.arange(horizon)], codes[forecast]
