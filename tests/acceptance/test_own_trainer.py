@@ -71,7 +71,8 @@ def client(python: Path, tmp_path: Path) -> Iterator[Client]:
 
 def test_a_trainer_of_ones_own_trains_and_a_broken_one_takes_nothing_down(client: Client, tmp_path: Path) -> None:
     listed = client.trainers()
-    assert [trainer.name for trainer in listed.items] == ["image-mlp", "image-cnn", "tabular-mlp", "tabular-gated"]
+    names = ["image-mlp", "image-cnn", "tabular-mlp", "text-classifier", "tabular-gated"]
+    assert [trainer.name for trainer in listed.items] == names
     gated = listed.items[-1]
     assert next(each.default for each in gated.hyperparameters if each.name == "gate_bias") == 1.0
     assert set(listed.broken) == {"tabular-broken", "tabular-mlp"}

@@ -137,7 +137,7 @@ def test_points_are_enqueued_into_a_running_study(http: httpx.Client) -> None:
 def test_catalog(http: httpx.Client) -> None:
     trainers = {trainer["name"]: trainer for trainer in http.get("/trainers").json()["items"]}
 
-    assert set(trainers) == {"image-mlp", "image-cnn", "tabular-mlp"}
+    assert set(trainers) == {"image-mlp", "image-cnn", "tabular-mlp", "text-classifier"}
     rate = next(h for h in trainers["image-mlp"]["hyperparameters"] if h["name"] == "learning_rate")
     assert rate["doc"]
     assert rate["low"] < rate["default"] < rate["high"]
