@@ -102,7 +102,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
             "dataset": dataset.name,
             "trainer": trainer.name,
             "objectives": _objectives(spec, dataset),
-            "search_space": _search_space(spec, trainer),
+            "search_space": _search_space(spec, trainer, dataset),
         }
     )
     _check_hyperparameters(spec, trainer, dataset)
@@ -163,11 +163,12 @@ def _objectives(spec: StudySpec, dataset: DatasetInfo) -> list[Objective]:
     ]
 
 
-def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parameter]:
-    """The user's space, or the trainer's without what the user fixed."""
+def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> dict[str, Parameter]:
+    """The user's space, or the trainer's for so many rows, without what the user fixed."""
     if spec.search_space is not None:
         return spec.search_space
-    default = {name: dict(entry) for name, entry in trainer.default_space.items() if name not in spec.fixed}
+    whole = catalog.space_for(trainer, (dataset.parts or {}).get("train", dataset.rows))
+    default = {name: dict(entry) for name, entry in whole.items() if name not in spec.fixed}
     for name, entry in list(default.items()):
         when = dict(entry.pop("when", None) or {})
         for parent in [parent for parent in when if parent in spec.fixed]:

@@ -61,6 +61,13 @@ def test_an_external_study_has_no_final_model() -> None:
     assert "external" in pointers(**external, finalize=True)["/finalize"]
 
 
+@pytest.mark.parametrize(("dataset", "sizes"), [("iris", [16, 32]), ("breast_cancer", [16, 32, 64, 128])])
+def test_the_default_space_fits_the_rows(dataset: str, sizes: list[int]) -> None:
+    space = resolved(dataset=dataset).spec.search_space or {}
+
+    assert space["batch_size"].cells() == sizes
+
+
 @pytest.mark.parametrize(
     ("dataset", "trainer", "metric"),
     [
