@@ -1,4 +1,4 @@
-"""`/studies/{id}/pause`, `resume`, `cancel`, `extend`, `retry`, and changes while it runs."""
+"""`/studies/{id}/pause`, `resume`, `cancel`, `finalize`, `extend`, `retry`, and changes while it runs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def resume(study_id: StudyId, engine: EngineDep) -> StudyOut:
 def cancel(study_id: StudyId, engine: EngineDep) -> StudyOut:
     """Running trials are cancelled at once; their workers stop within one epoch, or after 10 seconds. It is final."""
     lifecycle.cancel(engine, study_id)
+    return _shown(engine, study_id)
+
+
+@router.post("/finalize", summary="Have a completed study's final model made")
+def finalize(study_id: StudyId, engine: EngineDep) -> StudyOut:
+    """The best configuration is fitted on training and validation part together, scored once on the test part, registered.
+
+    Again it changes nothing, unless the last one failed or another trial is best since.
+    """
+    lifecycle.finalize(engine, study_id)
     return _shown(engine, study_id)
 
 

@@ -59,6 +59,7 @@ def _compare(client: Client, name: str, seed: int) -> tuple[Scored, Scored]:
         "sampler": {"name": "tpe", "seed": seed},
         "evaluation": {"seed": seed},
         "budget": {"trials": TRIALS},
+        "finalize": False,
     }
     study = ended(client, client.submit(spec).id, deadline_s=1800)
     best = client.best(study.id)[0]

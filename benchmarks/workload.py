@@ -45,6 +45,7 @@ def spec(name: str, *, trials: int, epochs: int) -> dict[str, Any]:
         "sampler": {"name": "tpe", "seed": SEED},
         "pruner": {"name": "none"},
         "budget": {"trials": trials},
+        "finalize": False,
     }
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, select
 
 from tuner import specs
 from tuner.domain.spec import metric_key
-from tuner.domain.states import ENDED, FINISHED, StudyEnd, TrialEnd, TrialState
-from tuner.store.tables import artifacts, attempts, idempotency_keys, reports, studies, trials
+from tuner.domain.states import ENDED, FINISHED, FinalState, StudyEnd, StudyState, TrialEnd, TrialState
+from tuner.store.tables import artifacts, attempts, finals, idempotency_keys, reports, studies, trials
 from tuner.tracking import content, names
 
 MLFLOW_STATUS = {
@@ -64,6 +64,22 @@ def _audit_study(connection: Connection, study: Any) -> None:
     if study.state in ENDED:
         assert finished == len(rows), "nothing waits or runs in a study that has ended"
     _audit_best(study, rows)
+    _audit_finals(connection, study)
+
+
+def _audit_finals(connection: Connection, study: Any) -> None:
+    rows = list(connection.execute(select(finals).where(finals.c.study_id == study.id).order_by(finals.c.number)))
+    assert [row.number for row in rows] == list(range(1, len(rows) + 1)), "final fits are numbered"
+    for row in rows:
+        held = list(connection.execute(select(attempts).where(attempts.c.final_id == row.id)))
+        states = Counter(attempt.state for attempt in held)
+        assert states["running"] == (row.state == FinalState.RUNNING), "a running final fit has one live attempt"
+        assert states["succeeded"] == (row.state == FinalState.COMPLETE), "a result is an attempt's"
+    is_open = bool(rows) and rows[-1].state in {FinalState.WAITING, FinalState.RUNNING}
+    assert all(row.state not in {FinalState.WAITING, FinalState.RUNNING} for row in rows[:-1]), "one is open at most"
+    assert not is_open or study.state == StudyState.FINALIZING, "a final fit keeps its study finalizing"
+    if study.state == StudyState.FINALIZING:
+        assert is_open or study.n_live > 0, "a study that is finalizing has something to wait for"
 
 
 def _audit_best(study: Any, rows: list[Any]) -> None:
@@ -139,8 +155,10 @@ def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) ->
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
     assert len(parents) == 1, "one parent run"
     assert (parents[0]["status"] == "RUNNING") == (study.state not in ENDED), "the parent runs while the study does"
-    nested = {int(run["tags"]["tuner.trial"]): run for run in runs if run is not parents[0]}
-    assert len(nested) == len(runs) - 1, "one run a trial"
+    of_finals = {int(run["tags"]["tuner.final"]): run for run in runs if run["tags"].get("tuner.kind") == "final"}
+    nested = {int(run["tags"]["tuner.trial"]): run for run in runs if "tuner.trial" in run["tags"]}
+    assert len(nested) + len(of_finals) == len(runs) - 1, "one run a trial, and a final fit"
+    _audit_final_runs(connection, http, study, of_finals)
     spec = specs.of(study)
     for trial in connection.execute(select(trials).where(trials.c.study_id == study.id)):
         run = nested.get(trial.number)
@@ -157,6 +175,22 @@ def _audit_experiment(connection: Connection, http: httpx.Client, study: Any) ->
         assert set(shown) == set(expected), f"trial {trial.number} has the metrics that were reported"
         for name, points in expected.items():
             assert sorted(shown[name]) == sorted(points), f"every report of {name} once"
+
+
+def _audit_final_runs(connection: Connection, http: httpx.Client, study: Any, runs: dict[int, dict[str, Any]]) -> None:
+    done = finals.c.state.in_([FinalState.COMPLETE, FinalState.FAILED])
+    rows = list(connection.execute(select(finals).where(finals.c.study_id == study.id, done)))
+    assert set(runs) == {row.number for row in rows}, "one run for each final fit that ended by itself"
+    for row in rows:
+        run, result = runs[row.number], json.loads(row.metrics or "{}")
+        assert run["status"] == ("FINISHED" if row.state == FinalState.COMPLETE else "FAILED")
+        assert set(run["metrics"]) == set(result), "a final run has the metrics of its result"
+        for name, value in result.items():
+            assert _history(http, run["run_id"], name) == [(row.epochs or 0, value)]
+        found = http.get("/api/2.0/mlflow/model-versions/search", params={"filter": f"run_id='{run['run_id']}'"})
+        versions = found.raise_for_status().json().get("model_versions", [])
+        expected = [(row.model_name, row.model_version)] if row.state == FinalState.COMPLETE else []
+        assert [(each["name"], each["version"]) for each in versions] == expected, "one version for each final model"
 
 
 def _reported(connection: Connection, spec: Any, trial: Any) -> defaultdict[str, list[tuple[int, float]]]:

@@ -26,19 +26,39 @@ def external(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def trained(**changes: Any) -> dict[str, Any]:
+    """A study that workers train, and that ends with its final fit."""
+    return {
+        "name": f"study {uuid.uuid4().hex[:8]}",
+        "dataset": "iris",
+        "fixed": {"epochs": 5},
+        "sampler": {"name": "random", "seed": 1},
+        "budget": {"trials": 2},
+    } | changes
+
+
+def submit_trained(engine: Engine, **changes: Any) -> int:
+    return studies.submit(engine, StudySpec.model_validate(trained(**changes)))
+
+
 def submit(engine: Engine, **changes: Any) -> int:
     return studies.submit(engine, StudySpec.model_validate(external(**changes)))
 
 
 def claim(
-    engine: Engine, study_id: int | None = None, *, request_id: str | None = None, slots: int = 1
+    engine: Engine,
+    study_id: int | None = None,
+    *,
+    request_id: str | None = None,
+    slots: int = 1,
+    trainers: tuple[str, ...] = ("external",),
 ) -> list[ClaimedAttempt]:
     held = claims.claim(
         engine,
         worker_id="tester",
         request_id=request_id or uuid.uuid4().hex,
         slots=slots,
-        trainers=["external"],
+        trainers=trainers,
         study_id=study_id,
     )
     return held or []

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "audio", "interactions", "series"]
+Kind = Literal["tabular", "image", "audio", "interactions", "series", "text"]
 Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
 Objective = tuple[str, Direction]
 """The metric by which epochs are compared, by its bare name (`roc_auc`, `loss`), and which way is better."""
+
+LAST_EPOCH: Objective = ("epoch", "maximize")
+"""In an objective's place: the last epoch is the best. So a final model is trained, which has no validation part to judge it.
+
+The validation part that a trainer is given then has been learnt from; what it measures there is of no meaning.
+"""
 
 Report = Callable[[int, Mapping[str, float]], None]
 """`report(step, metrics)`: step counts finished epochs from 1. Raises `TrialPruned` or `TrialStopped`."""
@@ -102,11 +108,12 @@ class Dataset:
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
             `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
-            for audio; not always in memory whole. In a table NaN is a missing value; a boolean is 0 or 1, a date
+            for audio (images and clips are not always in memory whole), `(rows,)` of str for text.
+            In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
             Interactions and series are such tables, whose columns have roles.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
-        feature_names: one per column for tabular data, empty for images.
+        feature_names: one per column for tabular data, the text's column, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.

@@ -24,6 +24,7 @@ from trainers.augmentation import Augment
 from trainers.catalog import METRICS
 from trainers.configs import TrainingConfig
 from trainers.contract import (
+    LAST_EPOCH,
     NO_CHECKPOINT,
     Checkpoint,
     NonFiniteError,
@@ -43,6 +44,7 @@ from trainers.tasks import Problem
 # so that a large validation part does not need memory for all of its activations
 VALIDATION_CHUNK = 16_384  # rows
 VALIDATION_VALUES = 2**20  # of the network's input: of images it takes fewer rows
+TOKEN_VALUES = 64  # what a token's number becomes
 EXAMPLE_ROWS = 3
 LATENCY_RUNS = 20
 
@@ -86,7 +88,7 @@ def fit(
     while not _is_over(progress, config):
         step = progress.step + 1
         started = perf_counter()
-        drawn = draw().to(data.x_train.device).tensor_split(steps)
+        drawn = [each.to(data.x_train.device) for each in batches.cut(draw(), steps, data.lengths, shuffling)]
         train_loss = _train_epoch(
             network, problem, data.x_train, drawn, config, move, schedule, (step - 1) * steps, augment
         )
@@ -94,7 +96,8 @@ def fit(
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
         best = progress.best
-        if best is None or sign * metrics[f"val/{metric}"] > sign * best.metrics[f"val/{metric}"]:
+        worth = sign * metrics[f"val/{metric}"]
+        if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
@@ -111,9 +114,9 @@ def fit(
     assert progress.best is not None
     checkpoint.end(partial(ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
-    return _result(
-        network, problem, data, progress.best, problem.decide(progress.best.predictions, objective[0]), facts
-    )
+    # what was learnt says nothing of where to tell two classes apart
+    decided = None if objective == LAST_EPOCH else problem.decide(progress.best.predictions, objective[0])
+    return _result(network, problem, data, progress.best, decided, facts)
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:
@@ -126,7 +129,7 @@ def _is_over(progress: Progress, config: TrainingConfig) -> bool:
 
 def _judge(objective: Objective, task: Task) -> tuple[str, int]:
     """The metric to compare epochs by, and the sign that makes more of it better."""
-    metric, direction = objective
+    metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
     if metric not in METRICS[task]:
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     return metric, 1 if direction == "maximize" else -1
@@ -136,7 +139,7 @@ def _train_epoch(
     network: nn.Module,
     problem: Problem,
     x_train: Rows,
-    drawn: tuple[Tensor, ...],
+    drawn: list[Tensor],
     config: TrainingConfig,
     move: optimizers.Step,
     schedule: schedules.Schedule,
@@ -186,7 +189,9 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // math.prod(data.x_validation.shape[1:])))
+    is_text = isinstance(data.x_validation, Tensor) and not data.x_validation.is_floating_point()
+    row_values = math.prod(data.x_validation.shape[1:]) * (TOKEN_VALUES if is_text else 1)
+    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
     with torch.inference_mode():
         pieces = streaming.pieces(data.x_validation, chunk_rows)
         outputs = torch.cat([memory.in_chunks(network, piece, chunk_rows) for piece in pieces])

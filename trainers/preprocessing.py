@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from trainers import text_preprocessing, token_ids
 from trainers.contract import Dataset, Part
 from trainers.data.cells import MISSING
 from trainers.data.info import Column
+from trainers.text_preprocessing import Options
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
@@ -28,22 +30,30 @@ OF_CLIPS = {"mean": [0.0], "scale": [float(LOUDEST)], "low": [-float(LOUDEST)], 
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
-def fit(train: Part) -> dict[str, Any]:
+def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     """Fits a training part's preprocessing.
 
     Values of tables are standardised by column, images by channel over all pixels, regression targets as one column.
     What is constant in the training part is only centred: its scale is 1.
 
+    Args:
+        train: the training part.
+        options: for texts, what a config says of tokens.
+
     Returns:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
         and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text; `media`, where files became rows, of `Dataset`.
+        `missing`, the words that stand for no value in text; `media`, where files became rows, of `Dataset`. `text` of
+        texts, the rules of `trainers.token_ids`.
 
     Raises:
         ValueError: where the training part has a value that is infinite, or an image one that is missing.
     """
     dataset = train.dataset
+    if dataset.kind == "text":
+        assert options is not None
+        return {**_about(train), "text": text_preprocessing.fit(dataset.x[train.rows], options)}
     columns: list[dict[str, Any]] = []
     if dataset.kind == "audio":
         of_values = OF_CLIPS
@@ -55,6 +65,12 @@ def fit(train: Part) -> dict[str, Any]:
         values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
         _refuse_non_finite(dataset, columns, values)
         of_values = _statistics(values)
+    return {**_about(train), "columns": columns, "missing": sorted(MISSING), **of_values}
+
+
+def _about(train: Part) -> dict[str, Any]:
+    """What is said of rows of every kind, and the scale of targets."""
+    dataset = train.dataset
     of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
     return {
@@ -63,10 +79,7 @@ def fit(train: Part) -> dict[str, Any]:
         "shape": list(dataset.x.shape[1:]),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
-        "columns": columns,
-        "missing": sorted(MISSING),
         **({} if dataset.media is None else {"media": dict(dataset.media)}),
-        **of_values,
         "target_mean": of_targets["mean"][0] if regression else 0.0,
         "target_scale": of_targets["scale"][0] if regression else 1.0,
     }
@@ -78,11 +91,14 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
     Args:
         preprocessing: of `fit`.
         x: raw rows as `Dataset` has them, `(rows, features)`, `(rows, height, width)` or
-            `(rows, height, width, channels)`.
+            `(rows, height, width, channels)`, or `(rows,)` of str.
 
     Returns:
-        float32, `(rows, inputs)`, `(rows, channels, height, width)`, or `(rows, samples)` from -1 to 1.
+        float32, `(rows, inputs)`, `(rows, channels, height, width)`, or `(rows, samples)` from -1 to 1; int32
+        `(rows, length)` of texts.
     """
+    if preprocessing["kind"] == "text":
+        return token_ids.ids(preprocessing["text"], x)
     if preprocessing["kind"] == "audio":
         return x.astype(np.float32) / np.float32(LOUDEST)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
@@ -114,6 +130,8 @@ def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], se
     Returns:
         `(rows, *shape)` of `dtype`.
     """
+    if preprocessing["kind"] == "text":
+        return text_preprocessing.synthetic(rows)
     random = np.random.default_rng(seed)
     normal = random.standard_normal((rows, *preprocessing["shape"]))
     scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])

@@ -68,6 +68,7 @@ def _between(thresholds: np.ndarray) -> np.ndarray:
     above, below = thresholds.copy(), np.append(thresholds[1:], 0.0)
     above[0] = 1.0
     halfway = (above + below) / 2
+    halfway = np.where(halfway > below, halfway, above)  # between neighbours there is no number
     # the first point takes no row for class 1, also not one that is surely so
     halfway[0] = np.nextafter(halfway[0], 2.0)
     half_does = (below < 0.5) & (above >= 0.5)

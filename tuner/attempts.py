@@ -1,5 +1,7 @@
 """What a running attempt does: reports, completes, fails, is released; and what happens when its lease expires.
 
+Attempts that are of a study's final fit, and hold no trial, are passed on to `tuner.finals`.
+
 Owns the fence: every write names the attempt and counts only while that attempt is live; what ended it may be said again.
 The study's row is locked before an attempt ends, always in the order study, attempt, trial.
 """
@@ -16,7 +18,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine, func
 
-from tuner import specs
+from tuner import finals, specs
 from tuner.domain import ends
 from tuner.domain.ends import EndDetail
 from tuner.domain.errors import FieldError, InvalidError, StaleAttemptError
@@ -30,7 +32,6 @@ from tuner.store.database import again_if_cut, transaction
 from tuner.wire_attempts import CompleteBody, Decision, FailBody, LogBody, ReportBody, TrialEnded
 
 NO_DETAIL = EndDetail()
-LIMITS = {TrialEnd.TIMEOUT: "trial_minutes", TrialEnd.NO_PROGRESS: "no_progress_minutes"}
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ def report(
     with transaction(engine) as connection:
         attempt = attempts.renew(connection, attempt_id)
         if attempt is None:
-            raise _stale(attempt_id)
+            return finals.report(connection, attempt_id, printed)
         stored = None if printed is None else logs.add(connection, attempt_id, printed.position, printed.text)
         is_paused = attempt.study_state == StudyState.PAUSED
         go_on = Decision(decision="pause" if is_paused else "continue", lease_s=attempt.lease_s, log_bytes=stored)
@@ -133,7 +134,9 @@ def complete(engine: Engine, attempt_id: uuid.UUID, body: CompleteBody) -> Trial
     """
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     with transaction(engine) as connection:
-        study = _locked(connection, attempt_id)
+        study = attempts.lock_study(connection, attempt_id)
+        if study is None:
+            return finals.complete(connection, attempt_id, body)
         spec = specs.of(study)
         state = TrialState(body.state)
         detail = ends.stored(_of_result(connection, study, spec, body))
@@ -198,7 +201,7 @@ def _values(spec: StudySpec, body: CompleteBody) -> list[float]:
 def _repeated(connection: Connection, attempt_id: uuid.UUID, digest: str) -> TrialEnded:
     attempt = attempts.with_trial(connection, attempt_id)
     if attempt is None or attempt.result_digest != digest:
-        raise _stale(attempt_id)
+        raise StaleAttemptError.of(attempt_id)
     return TrialEnded(study_id=attempt.study_id, trial=attempt.trial_number, state=attempt.trial_state)
 
 
@@ -236,8 +239,10 @@ def expire(engine: Engine, attempt_id: uuid.UUID) -> bool:
     """Ends an attempt as lost if its lease has run out; False if it was renewed or ended meanwhile."""
     with transaction(engine) as connection:
         study = attempts.lock_study(connection, attempt_id)
-        silent = None if study is None else attempts.lock_expired(connection, attempt_id)
-        if study is None or silent is None:
+        if study is None:
+            return finals.expire(connection, attempt_id)
+        silent = attempts.lock_expired(connection, attempt_id)
+        if silent is None:
             return False
         error = f"worker {silent.worker} was not heard of for {study.lease_s:g} s"
         detail = EndDetail(worker=silent.worker, last_heartbeat=silent.last_heartbeat)
@@ -258,7 +263,9 @@ def _end_without_result(
     detail: EndDetail = NO_DETAIL,
 ) -> TrialEnded:
     with transaction(engine) as connection:
-        study = _locked(connection, attempt_id)
+        study = attempts.lock_study(connection, attempt_id)
+        if study is None:
+            return finals.end_without_result(connection, attempt_id, state, reason, error, detail)
         trial_state = _end(connection, study, state, reason, error, detail)
     if trial_state is TrialState.WAITING:
         notify.work(engine)
@@ -268,10 +275,9 @@ def _end_without_result(
 def _end(
     connection: Connection, study: Any, state: AttemptState, reason: TrialEnd, error: str, detail: EndDetail
 ) -> TrialState:
-    """Ends a live attempt and decides what becomes of its trial; `study` is what `_locked` gave."""
+    """Ends a live attempt and decides what becomes of its trial; `study` is what `attempts.lock_study` gave."""
     spec = specs.of(study)
-    if reason in LIMITS:
-        detail = detail.model_copy(update={"limit_minutes": getattr(spec.limits, LIMITS[reason])})
+    detail = ends.with_limit(detail, reason, spec.limits)
     facts = ends.stored(detail)
     if not attempts.end(connection, study.attempt_id, state, end_reason=reason, end_detail=facts, error=error):
         return _ended_alike(connection, study.attempt_id, state, reason, error)
@@ -293,7 +299,7 @@ def _ended_alike(
     """What has become of the trial of an attempt that had ended just so: its worker lost the answer and asks again."""
     attempt = attempts.with_trial(connection, attempt_id)
     if attempt is None or (attempt.state, attempt.end_reason, attempt.error) != (state, reason, error):
-        raise _stale(attempt_id)
+        raise StaleAttemptError.of(attempt_id)
     return TrialState(attempt.trial_state)
 
 
@@ -305,18 +311,4 @@ def _is_retried(connection: Connection, study: Any, spec: StudySpec, reason: Tri
         max_attempts=spec.limits.max_attempts,
         alike=attempts.count_ended(connection, study.trial_id, reason) if by_kernel else 1,
         by_kernel=by_kernel,
-    )
-
-
-def _locked(connection: Connection, attempt_id: uuid.UUID) -> Any:
-    """The attempt's study, locked, and what of the attempt and its trial came along."""
-    study = attempts.lock_study(connection, attempt_id)
-    if study is None:
-        raise _stale(attempt_id)
-    return study
-
-
-def _stale(attempt_id: uuid.UUID) -> StaleAttemptError:
-    return StaleAttemptError(
-        f"attempt {attempt_id} holds no trial: its lease expired, its study was cancelled, or it has ended; claim anew"
     )

@@ -1,4 +1,4 @@
-"""Claiming: a free slot gets the next trial, with a lease, and the trial gets its parameters.
+"""Claiming: a free slot gets the next trial, with a lease, and the trial gets its parameters; or a study's final fit.
 
 Owns two transactions: the claim (study locked, trial and attempt inserted, counted) and the ask (sampler, parameters
 written in one statement). A process that dies between them leaves a waiting trial with a live attempt; the same request
@@ -10,46 +10,25 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
 
-from tuner import specs
-from tuner.domain import seeds
+from tuner import finals, specs
+from tuner.claimed import Held, answer
 from tuner.domain.space import exists
 from tuner.domain.spec import StudySpec
-from tuner.domain.states import ENDED, AttemptState, TrialEnd, TrialState
+from tuner.domain.states import ENDED, AttemptState, StudyState, TrialEnd, TrialState
 from tuner.endings import cancel_live, fail_live, has_waiting, settle
 from tuner.sampling import ask
 from tuner.store import attempts, checkpoints, queue, studies, trials
+from tuner.store import finals as final_rows
 from tuner.store.database import TRANSIENT, again_if_cut, transaction
 from tuner.tracebacks import told
 from tuner.wire_attempts import ClaimedAttempt
-from tuner.wire_checkpoints import CheckpointOut
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Held:
-    """An attempt with what its trial was when it was claimed.
-
-    Attributes:
-        study: the study's row.
-        params: the trial's, from an earlier attempt; empty: to be sampled.
-        is_running: it has been started already, by this request when it came before.
-        halvings: how often the kernel killed it for want of memory: with whole batches it would come to that again.
-    """
-
-    attempt_id: uuid.UUID
-    trial_id: int
-    trial_number: int
-    study: Any
-    params: dict[str, Any]
-    is_running: bool
-    halvings: int = 0
 
 
 @again_if_cut
@@ -97,7 +76,7 @@ def claim(
                 break
         if not why.has_work:
             break
-    return [answer for each in held if (answer := _with_params(engine, each)) is not None]
+    return [given for each in held if (given := _with_params(engine, each)) is not None]
 
 
 def start_unsampled(
@@ -147,7 +126,8 @@ def _start_as_it_is(connection: Connection, held: Held) -> None:
 
 def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
     attempt = attempts.with_trial(connection, attempt_id)
-    assert attempt is not None
+    if attempt is None:
+        return _held_final(connection, attempt_id)
     return Held(
         attempt_id=attempt_id,
         trial_id=attempt.trial_id,
@@ -156,6 +136,21 @@ def _held_before(connection: Connection, attempt_id: uuid.UUID) -> Held:
         params=json.loads(attempt.params),
         is_running=attempt.trial_state == TrialState.RUNNING,
         halvings=_halvings(connection, attempt.trial_id, attempt.n_attempts),
+    )
+
+
+def _held_final(connection: Connection, attempt_id: uuid.UUID) -> Held:
+    final = final_rows.of_attempt(connection, attempt_id)
+    assert final is not None
+    return Held(
+        attempt_id=attempt_id,
+        trial_id=final.trial_id,
+        trial_number=final.trial_number,
+        study=studies.get(connection, final.study_id),
+        params=finals.params(final),
+        is_running=True,
+        halvings=final_rows.count_ended(connection, final.id, TrialEnd.OUT_OF_MEMORY) if final.n_attempts else 0,
+        is_final=True,
     )
 
 
@@ -172,7 +167,10 @@ def _hold(
     samples: bool = False,
     trial_id: int | None = None,
 ) -> Held | None:
-    """Takes a waiting trial (this one, where one is named), or makes the next one; the study is locked and has work."""
+    """Takes a waiting trial (this one, where one is named), or makes the next one, or takes the final fit.
+
+    The study is locked and has work.
+    """
     spec = specs.of(study)
     waiting: trials.TrialRow | None = None
     if trial_id is not None:
@@ -182,6 +180,9 @@ def _hold(
     terms = queue.Terms(
         claimant.worker_id, claimant.request_id, spec.limits.lease_s, study.budget_hours, is_another=is_another
     )
+    if study.state == StudyState.FINALIZING:
+        attempt_id = queue.hold_final(connection, study, terms)
+        return None if attempt_id is None else _held_final(connection, attempt_id)
     if waiting is None:
         sampled = _at_once(connection, study) if samples else None
         made = queue.hold_next(connection, study, terms, sampled)
@@ -212,6 +213,8 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
     A database that does not answer fails no trial: the same request asks again.
     """
     saved: list[checkpoints.CheckpointRow] = []
+    if held.is_final:
+        return answer(held, specs.of(held.study), held.params, saved)
     try:
         with transaction(engine) as connection:
             if held.is_running:
@@ -228,7 +231,7 @@ def _with_params(engine: Engine, held: Held) -> ClaimedAttempt | None:
         _fail_unsampled(engine, held.attempt_id, told(error))
         return None
     if params is not None:
-        return _answer(held, specs.of(held.study), params, saved)
+        return answer(held, specs.of(held.study), params, saved)
     return _started_elsewhere(engine, held.attempt_id)
 
 
@@ -246,7 +249,7 @@ def _started_elsewhere(engine: Engine, attempt_id: uuid.UUID) -> ClaimedAttempt 
             return None
         held = _held_before(connection, attempt_id)
         saved = checkpoints.of_trial(connection, held.trial_id)
-    return _answer(held, specs.of(held.study), held.params, saved)
+    return answer(held, specs.of(held.study), held.params, saved)
 
 
 def _sample(connection: Connection, held: Held) -> dict[str, Any] | None:
@@ -295,39 +298,3 @@ def _fail_unsampled(engine: Engine, attempt_id: uuid.UUID, error: str) -> None:
             connection, attempt_id, AttemptState.FAILED, end_reason=reason, error=error
         ):
             fail_live(connection, study, reason, error)
-
-
-def _answer(
-    held: Held, spec: StudySpec, params: dict[str, Any], saved: Sequence[checkpoints.CheckpointRow]
-) -> ClaimedAttempt:
-    study = held.study
-    facts = studies.facts(study)
-    dataset = facts.get("dataset") or {}
-    return ClaimedAttempt(
-        attempt_id=held.attempt_id,
-        study_id=study.id,
-        study=study.name,
-        trial=held.trial_number,
-        params=params,
-        fixed=spec.fixed,
-        trainer=study.trainer,
-        dataset=spec.dataset,
-        dataset_digest=dataset.get("digest"),
-        dataset_files=dataset.get("files_digest"),
-        task=facts.get("task"),
-        objectives=[{"metric": o.metric, "direction": str(o.direction)} for o in spec.objectives or []],
-        validation=spec.evaluation.validation,
-        test=spec.evaluation.test,
-        folds=spec.evaluation.folds,
-        repeats=spec.evaluation.repeats,
-        split_seed=spec.evaluation.seed,
-        group=spec.evaluation.group,
-        time=spec.evaluation.time,
-        seed=seeds.derive(spec.sampler.seed or 0, "training", held.trial_number),
-        lease_s=spec.limits.lease_s,
-        trial_minutes=spec.limits.trial_minutes,
-        no_progress_minutes=spec.limits.no_progress_minutes,
-        halvings=held.halvings,
-        profile=spec.profile and study.n_complete == 0,  # so the first that completes was profiled, however many run
-        checkpoints=[CheckpointOut.model_validate(row) for row in saved],
-    )

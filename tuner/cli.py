@@ -50,6 +50,7 @@ for command in (
     cli_lifecycle.pause,
     cli_lifecycle.resume,
     cli_lifecycle.cancel,
+    cli_lifecycle.finalize,
     cli_lifecycle.extend,
     cli_lifecycle.retry,
     cli_studies.delete,

@@ -1,4 +1,4 @@
-"""The commands that change a study after it was submitted: `tuner pause|resume|cancel|extend|retry|set`.
+"""The commands that change a study after it was submitted: `tuner pause|resume|cancel|finalize|extend|retry|set`.
 
 Each names a study, asks once, and prints the study's state, or with --json the study.
 """
@@ -39,6 +39,14 @@ def cancel(study: StudyName, as_json: AsJson = False) -> None:
     with terminal.client() as client:
         ended = client.cancel(client.study(study).id)
     _show(ended, f"is {ended.state}.", as_json=as_json)
+
+
+def finalize(study: StudyName, as_json: AsJson = False) -> None:
+    """Make a completed study's final model: fitted anew with validation rows, scored on the test part, registered."""
+    with terminal.client() as client:
+        shown = client.finalize(client.study(study).id)
+    more = ", and has its final model." if shown.state == "completed" else f": `tuner watch {shown.id}`"
+    _show(shown, f"is {shown.state}{more}", as_json=as_json)
 
 
 def extend(

@@ -76,21 +76,25 @@ def predict(
     encoding: Annotated[str | None, typer.Option(help="Of a text file; left out: the data set's.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Of a text file; left out: the data set's.")] = None,
 ) -> None:
-    """Predict the rows of a file with a study's best model: each class's probability and the likeliest class beside them."""
+    """Predict a file's rows with a study's champion, or else its best trial's model.
+
+    Each class's probability and the likeliest class stand beside them.
+    """
+    from tuner import watching
+
     with terminal.client() as client:
         found = client.study(study)
         best = client.best(found.id)
         said = _said_of_data(client, found.spec.dataset) | _given(encoding=encoding, delimiter=delimiter)
         url = client.url
-    with_model = [(trial.number, trial.model_uri) for trial in best if trial.model_uri is not None]
-    if not with_model:
+    chosen = watching.best_model(found, best)
+    if chosen is None:
         why = "no trial is complete yet" if not best else "MLflow has no model of the best trial (yet)"
         terminal.fail(f"{found.name}: {why}; `tuner studies` tells whether it runs, and whether MLflow is behind")
     from tuner import predict as predicting
     from tuner import predict_files
 
-    number, uri = with_model[0]
-    model = predicting.load(uri, f"{url}/mlflow", _key())
+    model = predicting.load(chosen.uri, f"{url}/mlflow", _key())
     if predict_files.column(model) is not None:
         predicted = predict_files.predict(model, file)
     elif file.is_dir():
@@ -101,7 +105,7 @@ def predict(
         predicted.to_csv(sys.stdout, index=False)
         return
     predicted.to_csv(output, index=False)
-    typer.echo(f"{len(predicted)} rows with predictions of trial {number} are in {output}")
+    typer.echo(f"{len(predicted)} rows with predictions of {chosen.name} are in {output}")
 
 
 def export_tensorboard(study: str, folder: Path, *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ def submit(
         str | None, typer.Option(help="A data set's name, or a file to upload.", metavar="NAME|FILE")
     ] = None,
     target: cli_datasets.Target = None,
+    text: cli_datasets.Text = None,
     task: cli_datasets.Task = None,
     encoding: cli_datasets.Encoding = None,
     delimiter: cli_datasets.Delimiter = None,
@@ -48,7 +49,7 @@ def submit(
     from tuner import watching
 
     spec = _spec_from(file, dataset, trials)
-    source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
+    source = cli_datasets.source(target, text, task, encoding, delimiter, kind, split_column)
     source |= cli_datasets.roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         if dataset is not None:
@@ -132,7 +133,7 @@ def trials(
 
 
 def best(study: StudyName, as_json: AsJson = False) -> None:
-    """Show the best trial, or the Pareto front."""
+    """Show the best trial, or the Pareto front, and the final model's score on the test part."""
     from tuner import show
 
     with terminal.client() as client:
@@ -144,6 +145,7 @@ def best(study: StudyName, as_json: AsJson = False) -> None:
         terminal.fail(f"no trial of {found.name} is complete yet")
     else:
         show.best(found, listed)
+        show.final(found)
 
 
 def importances(study: StudyName, as_json: AsJson = False) -> None:

@@ -138,6 +138,10 @@ class Client:
         """Ends a study for good; its running trials stop within one epoch, or after 10 s."""
         return self._wire.call("POST", f"/studies/{study_id}/cancel", StudyOut)
 
+    def finalize(self, study_id: int) -> StudyOut:
+        """Has a completed study's final model made: fitted anew, scored on the test part, registered."""
+        return self._wire.call("POST", f"/studies/{study_id}/finalize", StudyOut)
+
     def extend(
         self,
         study_id: int,
@@ -250,7 +254,7 @@ class Client:
             test: beside `train`.
             source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
                 of zips `image_size`, `sample_rate`, `encoding`; of interactions `user`, `item`, `rating`, `time`,
-                `user_features`, `item_features`; of series `time`, `series`.
+                `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}

@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tuner import specs
+from tuner import finals, specs
 from tuner.domain.spec import StudySpec
-from tuner.domain.states import ENDED, AttemptState, StudyEnd, TrialEnd, TrialState, final_state
+from tuner.domain.states import ENDED, AttemptState, StudyEnd, StudyState, TrialEnd, TrialState, final_state
 from tuner.sampling import after
 from tuner.store import attempts, studies, trials
 
 
 def settle(connection: Connection, study: Any, spec: StudySpec, *, exhausted: bool = False) -> None:
-    """Closes the study if a budget is spent, and ends it once nothing runs any more.
+    """Closes the study if a budget is spent, and ends it, or has its final model made, once nothing runs any more.
 
     Args:
         connection: of a transaction that has locked the study.
@@ -39,7 +39,14 @@ def settle(connection: Connection, study: Any, spec: StudySpec, *, exhausted: bo
     if has_waiting(study):
         cancel_waiting(connection, study.id)
     if study.n_live == 0:
-        studies.end(connection, study.id, final_state(why))
+        _end(connection, study, spec, final_state(why))
+
+
+def _end(connection: Connection, study: Any, spec: StudySpec, state: StudyState) -> None:
+    """Ends a study in which no trial runs, or leaves that to its final fit."""
+    if state is StudyState.COMPLETED and spec.finalize and finals.begin(connection, study, spec):
+        return
+    studies.end(connection, study.id, state)
 
 
 def has_waiting(study: Any) -> bool:

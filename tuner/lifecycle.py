@@ -1,4 +1,4 @@
-"""A study's life after submission: pause, resume, cancel, extend, change, retry.
+"""A study's life after submission: pause, resume, cancel, finalize, extend, change, retry.
 
 Owns these use cases, each one transaction with the study locked. Which of them a state allows is in `tuner.domain.states`.
 A pause lets attempts live until their workers give them back; a cancellation ends them at once.
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from tuner import idempotency, specs
+from tuner import finals, idempotency, specs
 from tuner.domain.errors import FieldError, InvalidError, WrongStateError
 from tuner.domain.states import Move, StudyEnd, StudyState, TrialState, moved
 from tuner.endings import cancel_live, cancel_waiting, has_waiting, reason_to_end, target_reached
@@ -71,6 +71,7 @@ def cancel(engine: Engine, study_id: int) -> None:
             return
         for attempt in attempts.live_of_study(connection, study_id):
             cancel_live(connection, study_id, attempt.id, attempt.trial_id)
+        finals.cancel_open(connection, study_id)
         studies.close(connection, study_id, StudyEnd.CANCELLED)
         cancel_waiting(connection, study_id)
         studies.end(connection, study_id, StudyState.CANCELLED)
@@ -88,6 +89,24 @@ def change(engine: Engine, study_id: int, body: ChangeBody) -> None:
         _locked(connection, study_id, Move.CHANGE)
         studies.change(connection, study_id, **body.model_dump(include=body.model_fields_set))
     notify.work(engine)
+
+
+def finalize(engine: Engine, study_id: int) -> None:
+    """Has the final model of a completed study made; one that is being made, or was made of the best trial, stays.
+
+    Raises:
+        NotFoundError: there is no such study.
+        WrongStateError: it has not completed, or there is nothing to make it of, or to score it on.
+    """
+    with transaction(engine) as connection:
+        study = _locked(connection, study_id, Move.FINALIZE)
+        spec = specs.of(study)
+        finals.require_possible(connection, study, spec)
+        if study.state == StudyState.COMPLETED:
+            if finals.begin(connection, study, spec):
+                lifecycle.finalize(connection, study_id)
+        elif not spec.finalize and study.n_live > 0:
+            raise WrongStateError(f"the last trials of study {study.name} still run: ask again once it has completed")
 
 
 # ---- going on --------------------------------------------------------------------------------------------------------
@@ -219,6 +238,7 @@ def _no_failure(row: Any, number: int, *, is_repeated: bool) -> str | None:
 
 def _reopen(connection: Connection, study: Any) -> None:
     """A study that is closed or has ended goes on."""
+    finals.cancel_open(connection, study.id)
     reached = study.is_past_target or target_reached(study, specs.of(study))
     lifecycle.reopen(connection, study.id, is_past_target=reached)
 

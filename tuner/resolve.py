@@ -76,6 +76,8 @@ def _resolve_external(spec: StudySpec) -> Resolved:
         errors.append(FieldError("/dataset", "an external study has no data set here: leave it out"))
     if spec.profile:
         errors.append(FieldError("/profile", "an external study is trained by your own loop: profile it there"))
+    if spec.finalize:
+        errors.append(FieldError("/finalize", "an external study has no test part here: leave it out"))
     if spec.evaluation.by is not None:
         pointer = f"/evaluation/{spec.evaluation.by}"
         errors.append(FieldError(pointer, "an external study's loop splits its own data: leave it out"))
@@ -84,7 +86,7 @@ def _resolve_external(spec: StudySpec) -> Resolved:
             errors.append(FieldError(f"/objectives/{i}/direction", "say minimize or maximize"))
     if errors:
         raise InvalidError(errors)
-    completed = points.with_enqueue(_with_seed(spec), {})
+    completed = points.with_enqueue(_with_seed(spec), {}).model_copy(update={"finalize": False})
     search_rules.check_search(completed)
     return Resolved(spec=completed, facts={"task": None, "dataset": None}, trainer=EXTERNAL)
 
@@ -100,7 +102,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
             "dataset": dataset.name,
             "trainer": trainer.name,
             "objectives": _objectives(spec, dataset),
-            "search_space": _search_space(spec, trainer),
+            "search_space": _search_space(spec, trainer, dataset),
         }
     )
     _check_hyperparameters(spec, trainer, dataset)
@@ -109,10 +111,12 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
     spec = points.with_enqueue(_with_seed(spec), defaults)
     _check_metrics(spec, dataset)
     search_rules.check_search(spec)
+    sizes = split_sizes or _split_sizes(spec, dataset)
+    spec = _with_finalize(spec, has_test=sizes["test"] > 0)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
-        "split": split_sizes or _split_sizes(spec, dataset),
+        "split": sizes,
         "trainer_version": trainer.version,
         "defaults": defaults,
     }
@@ -159,11 +163,12 @@ def _objectives(spec: StudySpec, dataset: DatasetInfo) -> list[Objective]:
     ]
 
 
-def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parameter]:
-    """The user's space, or the trainer's without what the user fixed."""
+def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> dict[str, Parameter]:
+    """The user's space, or the trainer's for so many rows, without what the user fixed."""
     if spec.search_space is not None:
         return spec.search_space
-    default = {name: dict(entry) for name, entry in trainer.default_space.items() if name not in spec.fixed}
+    whole = catalog.space_for(trainer, (dataset.parts or {}).get("train", dataset.rows))
+    default = {name: dict(entry) for name, entry in whole.items() if name not in spec.fixed}
     for name, entry in list(default.items()):
         when = dict(entry.pop("when", None) or {})
         for parent in [parent for parent in when if parent in spec.fixed]:
@@ -252,6 +257,13 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
         pointer = "/evaluation/folds" if evaluation.rounds > 1 and _works(sizes_with) else "/evaluation"
         raise InvalidError([FieldError(pointer, str(error))]) from None
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
+
+
+def _with_finalize(spec: StudySpec, *, has_test: bool) -> StudySpec:
+    if spec.finalize and not has_test:
+        detail = "there is no test part to score a final model on: give evaluation.test a share, or leave this out"
+        raise InvalidError([FieldError("/finalize", detail)])
+    return spec.model_copy(update={"finalize": has_test if spec.finalize is None else spec.finalize})
 
 
 def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:

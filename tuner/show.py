@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tuner.wire import StudyOut, TrialOut, WorkerOut
+from tuner.wire import FinalOut, StudyOut, TrialOut, WorkerOut
 
 if TYPE_CHECKING:
     from tuner.settings import Settings
@@ -99,6 +99,41 @@ def _end(trial: TrialOut) -> Text:
 def best(study: StudyOut, listed: Sequence[TrialOut]) -> None:
     """The best trials side by side: parameters above, metrics below."""
     compare([(f"trial {trial.number}", trial) for trial in listed], title=study.name)
+
+
+def final(study: StudyOut) -> None:
+    """The final model on the test part, beside the trivial answer; nothing for a study that has none."""
+    if study.final is None:
+        return
+    console.print(Text(final_line(study.final)), soft_wrap=True)
+    if study.final.metrics is None:
+        return
+    table = new_table("on the test part", "final model", "95 % interval", "trivial answer")
+    for name, score in study.final.metrics.items():
+        trivial = (study.final.baseline or {}).get(name, "")
+        table.add_row(
+            name,
+            shown_value(score.value),
+            f"{shown_value(score.low)} to {shown_value(score.high)}",
+            shown_value(trivial),
+        )
+    console.print(table)
+
+
+def final_line(final: FinalOut) -> str:
+    """What there is of it, in one line."""
+    of = f"of trial {final.trial}" + ("" if final.epochs is None else f", {final.epochs} epochs")
+    if final.state == "failed":
+        first = (final.reason or "").partition("\n")[0]
+        return f"The final model {of} could not be made ({first}): `tuner finalize` tries again"
+    if final.state != "complete":
+        return f"The final model {of} is {final.state}"
+    where = (
+        "MLflow does not show it yet"
+        if final.model is None
+        else f"{final.model_uri} (version {final.model_version} of {final.model})"
+    )
+    return f"The final model {of}: {where}"
 
 
 def compare(named: Sequence[tuple[str, TrialOut]], title: str) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine
 from tuner import disk, drafts, plain_tar
 from tuner.asgi import drain
 from tuner.domain.errors import FieldError, InvalidError, NoRoomError, NotFoundError, StaleAttemptError, TooLargeError
-from tuner.store import attempts, logs, trials
+from tuner.store import attempts, finals, logs, trials
 from tuner.store.database import transaction
 from tuner.wire import ArtifactOut
 
@@ -112,7 +112,7 @@ class _Lease:
 
 def _renewed(connection: Connection, attempt_id: uuid.UUID) -> float:
     """Moves the lease forward; gives its length in seconds."""
-    attempt = attempts.renew(connection, attempt_id)
+    attempt = attempts.renew(connection, attempt_id) or finals.renew(connection, attempt_id)
     if attempt is None:
         raise StaleAttemptError(f"attempt {attempt_id} holds no trial: its files are not taken")
     return float(attempt.lease_s)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from tuner import specs
+from tuner import specs, view_final
 from tuner.domain import ends
 from tuner.domain.errors import FieldError, InvalidError, NotFoundError
 from tuner.domain.spec import StudySpec
@@ -93,6 +93,7 @@ def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
         max_parallel=row.max_parallel,
         progress=_progress(row),
         best=_best(row, spec),
+        final=view_final.final(connection, row.id),
         spec=spec,
         facts=studies.facts(row),
         tracking=tracking.of_study(connection, row.id),

@@ -5,9 +5,10 @@ Owns the look of both. Where stdout is no terminal it prints plain lines. The co
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,9 +16,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuner import show
 from tuner.patience import until_answered
 from tuner.show import console, duration
-from tuner.wire import StudyOut, TrialOut
+from tuner.wire import FinalOut, StudyOut, TrialOut
 
 if TYPE_CHECKING:
     from tuner.client import Client
@@ -125,35 +127,55 @@ def summarise(client: Client, study: StudyOut, key: str) -> None:
     after = "" if progress.elapsed_s is None else f" after {duration(progress.elapsed_s)}"
     counts = f"{progress.complete} complete, {progress.pruned} pruned, {progress.failed} failed"
     _print(f"{study.name}: {study.state}{after} ({study.end_reason}), {counts}")
-    found = _published(client, study)
+    shown, found = _published(client, study)
     for trial in found[:3]:
         _print(f"best: trial {trial.number}, {_values(study, trial)} with {_params(trial)}")
+    show.final(shown)
     _print("see it in a browser; these print a link that logs it in:")
     _print(f"  tuner link {study.links['mlflow']}")
     _print(f"  tuner link {study.links['dashboard']}")
-    if found and found[0].model_uri is not None:
-        _print(f"predict with the best model: tuner predict {study.id} rows.csv, or in Python, here on example rows:")
-        for line in snippet(client.url, found[0].model_uri, key):
+    model = best_model(shown, found)
+    if model is not None:
+        _print(f"predict with {model.name}: tuner predict {study.id} rows.csv, or in Python, here on example rows:")
+        for line in snippet(client.url, model.uri, key):
             _print(f"  {line}")
+
+
+class BestModel(NamedTuple):
+    """What people call it, and MLflow's address of it."""
+
+    name: str
+    uri: str
+
+
+def best_model(study: StudyOut, best: Sequence[TrialOut]) -> BestModel | None:
+    """The champion, or else the best trial's model; None while MLflow has neither."""
+    if study.final is not None and study.final.model_uri is not None:
+        return BestModel("the champion", study.final.model_uri)
+    with_model = ((trial.number, trial.model_uri) for trial in best if trial.model_uri is not None)
+    return next((BestModel(f"the model of trial {number}", uri) for number, uri in with_model), None)
 
 
 def snippet(url: str, model_uri: str, key: str) -> list[str]:
     """Three lines of Python that load a model and predict with it."""
     return [
         f'import mlflow, os; os.environ["MLFLOW_TRACKING_TOKEN"] = {key}; mlflow.set_tracking_uri("{url}/mlflow")',
-        f'model = mlflow.pyfunc.load_model("{model_uri}")',
+        f"model = mlflow.pyfunc.load_model({json.dumps(model_uri, ensure_ascii=False)})",  # a name may have quotes in it
         "print(model.predict(model.input_example))",
     ]
 
 
-def _published(client: Client, study: StudyOut) -> list[TrialOut]:
-    """The best trials, once MLflow has the first one's model; or as they are, if it takes a minute or will have none."""
+def _published(client: Client, study: StudyOut) -> tuple[StudyOut, list[TrialOut]]:
+    """The study and its best trials, once MLflow has the model to use; or as they are, if it takes a minute or will have none."""
     deadline_s = time.monotonic() + PUBLISH_TIMEOUT_S
     while True:
-        is_idle = until_answered(lambda: client.study(study.id), _print).tracking == "idle"
+        shown = until_answered(lambda: client.study(study.id), _print)
         found = until_answered(lambda: client.best(study.id), _print)
-        if not found or found[0].model_uri is not None or is_idle or time.monotonic() > deadline_s:
-            return found
+        wanted: Sequence[FinalOut | TrialOut] = found[:1]
+        if shown.final is not None and shown.final.state == "complete":
+            wanted = [shown.final]
+        if all(each.model_uri for each in wanted) or shown.tracking == "idle" or time.monotonic() > deadline_s:
+            return shown, found
         time.sleep(POLL_S)
 
 

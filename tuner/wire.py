@@ -58,6 +58,33 @@ class Best(Answer):
     direction: Literal["minimize", "maximize"]
 
 
+class Score(Answer):
+    """A metric on the test part, with the ends of its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class FinalOut(Answer):
+    """The final fit: the best configuration on training and validation part together, scored once on the test part."""
+
+    number: int = Field(description="How many there have been: each has read the test part once.")
+    state: str = Field(description="waiting, running, complete, failed or cancelled.")
+    trial: int = Field(description="Whose configuration it is.")
+    epochs: int | None = Field(description="Trained: the trial's best number; null: the trainer has no such thing.")
+    metrics: dict[str, Score] | None = Field(description="On the test part, by bare names; null until complete.")
+    baseline: dict[str, float] | None = Field(
+        description="What the trivial answer scores there: the majority, mean or most popular learnt, or the last value."
+    )
+    model: str | None = Field(description="Its name in MLflow's registry; null until MLflow shows it.")
+    model_version: str | None
+    model_uri: str | None = Field(description="MLflow's, of the champion.")
+    reason: str | None = Field(description="Why it failed.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class StudyOut(Answer):
     id: int
     name: str
@@ -67,6 +94,7 @@ class StudyOut(Answer):
     max_parallel: int | None = Field(default=None, description="As it is now; null: as many as there are slots.")
     progress: Progress
     best: Best | None = Field(description="One objective: the best complete trial that keeps the constraints.")
+    final: FinalOut | None = Field(default=None, description="The newest; null: none was made yet.")
     spec: StudySpec
     facts: dict[str, Any] = Field(description="What resolving found: data set, task, split sizes, trainer's version.")
     tracking: Literal["idle", "behind"] = Field(description="behind: MLflow does not show everything yet.")

@@ -42,12 +42,16 @@ class ClaimBody(Body):
 
 
 class ClaimedAttempt(Answer):
-    """Everything a worker needs to run one trial."""
+    """Everything a worker needs to run one trial, or a study's final fit."""
 
     attempt_id: UUID
     study_id: int
     study: str
     trial: int
+    is_final: bool = Field(
+        default=False,
+        description="The final fit of this trial's configuration: learn from all rows but the test part's, and score there.",
+    )
     params: dict[str, Scalar]
     fixed: dict[str, Scalar]
     trainer: str

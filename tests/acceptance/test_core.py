@@ -29,6 +29,7 @@ def digits(**changes: object) -> dict[str, object]:
         "fixed": {"epochs": 5},
         "sampler": {"name": "tpe", "seed": 3},
         "budget": {"trials": 6},
+        "finalize": False,
         "limits": {"lease_s": 2},
     } | changes
 

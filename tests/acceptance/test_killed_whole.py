@@ -38,6 +38,7 @@ def spec(*, epochs: int, trials: int) -> dict[str, Any]:
         "fixed": {"epochs": epochs},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": trials},
+        "finalize": False,
         "limits": {"lease_s": 3},
     }
 

@@ -32,6 +32,7 @@ def digits(**changes: Any) -> dict[str, Any]:
         "fixed": {"epochs": 3},
         "sampler": {"name": "tpe", "seed": 3},
         "budget": {"trials": 3},
+        "finalize": False,
         "limits": {"max_attempts": 1},
     } | changes
 

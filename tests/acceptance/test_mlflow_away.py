@@ -40,6 +40,7 @@ def submit(client: Client, **changes: object) -> int:
         "fixed": {"epochs": 5},
         "sampler": {"name": "random", "seed": 3},
         "budget": {"trials": 4},
+        "finalize": False,
     }
     return client.submit(spec | changes).id
 

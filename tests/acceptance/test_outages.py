@@ -64,6 +64,7 @@ def study_id(client: Client) -> int:
         "sampler": {"name": "random", "seed": 3},
         "pruner": {"name": "none"},
         "budget": {"trials": 4},
+        "finalize": False,
         "limits": {"lease_s": LEASE_S},
     }
     study = client.submit(spec)

@@ -47,6 +47,7 @@ def spec(**changes: Any) -> dict[str, Any]:
         "fixed": {"epochs": 3},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": 2},
+        "finalize": False,
     } | changes
 
 

@@ -130,6 +130,7 @@ class World:
             "search_space": {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
             "sampler": {"name": "tpe", "seed": 1},
             "budget": {"trials": trials, "max_failures": None},
+            "finalize": False,  # trials are counted here
             "limits": {"lease_s": LEASE_S, "max_attempts": 100},
         } | changes
         study_id = self.client.submit(spec).id

@@ -43,6 +43,31 @@ def test_name_data_set_and_budget_are_enough() -> None:
     )
 
 
+def test_a_final_model_is_made_wherever_there_is_a_test_part_unless_one_says_not() -> None:
+    assert resolved().spec.finalize is True
+    assert resolved(finalize=False).spec.finalize is False
+    assert resolved(evaluation={"test": 0}).spec.finalize is False
+    assert "no test part" in pointers(evaluation={"test": 0}, finalize=True)["/finalize"]
+
+
+def test_an_external_study_has_no_final_model() -> None:
+    external = {
+        "trainer": "external",
+        "dataset": None,
+        "objectives": [{"metric": "y", "direction": "minimize"}],
+        "search_space": {"x": {"type": "float", "low": 0, "high": 1}},
+    }
+    assert resolved(**external).spec.finalize is False
+    assert "external" in pointers(**external, finalize=True)["/finalize"]
+
+
+@pytest.mark.parametrize(("dataset", "sizes"), [("iris", [16, 32]), ("breast_cancer", [16, 32, 64, 128])])
+def test_the_default_space_fits_the_rows(dataset: str, sizes: list[int]) -> None:
+    space = resolved(dataset=dataset).spec.search_space or {}
+
+    assert space["batch_size"].cells() == sizes
+
+
 @pytest.mark.parametrize(
     ("dataset", "trainer", "metric"),
     [

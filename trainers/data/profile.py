@@ -32,8 +32,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
     """Profiles a data set.
 
     Returns:
-        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`);
-        and `findings`, each with `what`, the `column` or None, and `text`.
+        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`,
+        `texts`); and `findings`, each with `what`, the `column` or None, and `text`.
     """
     section = SECTIONS.get(dataset.kind)
     facts, findings = section(dataset) if section is not None else ({}, [])
@@ -50,6 +50,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "columns": [],
         "images": None,
         "clips": None,
+        "texts": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -197,6 +198,15 @@ def _clips(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"clips": {"sample_rate": rate, "low_s": low, "median_s": middle, "high_s": high}}, _duplicates(dataset)
 
 
+# ---- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _texts(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    lengths = np.fromiter(map(len, dataset.x), np.int64, len(dataset.x))
+    sizes = {"shortest": int(lengths.min()), "median": float(np.median(lengths)), "longest": int(lengths.max())}
+    return {"texts": {**sizes, "empty": dataset.columns[0].missing}}, _duplicates(dataset)
+
+
 # ---- any kind --------------------------------------------------------------------------------------------------------
 
 
@@ -214,13 +224,15 @@ def _imbalance(dataset: Dataset, classes: list[int]) -> list[Finding]:
 
 def _duplicates(dataset: Dataset) -> list[Finding]:
     """Rows that are there twice, with one target or with two, and within one part or on both sides of a split."""
-    flat = np.ascontiguousarray(dataset.x).reshape(len(dataset.x), -1)
-    hashes = np.fromiter((hash(row.tobytes()) for row in flat), np.int64, len(flat))
+    rows = len(dataset.x)
+    is_text = dataset.kind == "text"
+    looked = dataset.x if is_text else np.ascontiguousarray(dataset.x).reshape(rows, -1)
+    hashes = np.fromiter((hash(row if is_text else row.tobytes()) for row in looked), np.int64, rows)
     _, members, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     copies = int((counts - 1).sum())
     found = []
     if copies:
-        text = f"{copies} of {len(flat)} rows are copies of others: those of one kind may lie on both sides of a split"
+        text = f"{copies} of {rows} rows are copies of others: those of one kind may lie on both sides of a split"
         found.append(_finding("duplicates", text))
     if dataset.task == "classification":
         odd = len(np.unique(members * max(1, len(dataset.class_names)) + dataset.y)) - len(counts)
@@ -239,4 +251,5 @@ SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] 
     "tabular": _table,
     "image": _images,
     "audio": _clips,
+    "text": _texts,
 }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tuner.domain.spec import Limits
 from tuner.domain.states import TrialEnd
 
 MAX_TEXT = 300  # characters of the line for people
@@ -79,6 +80,12 @@ def stored(detail: EndDetail) -> str | None:
 
 def read(text: str | None) -> EndDetail:
     return EndDetail() if text is None else EndDetail.model_validate_json(text)
+
+
+def with_limit(detail: EndDetail, reason: TrialEnd, limits: Limits) -> EndDetail:
+    """The facts with the study's limit that was passed, where one was."""
+    passed = {TrialEnd.TIMEOUT: limits.trial_minutes, TrialEnd.NO_PROGRESS: limits.no_progress_minutes}
+    return detail.model_copy(update={"limit_minutes": passed[reason]}) if reason in passed else detail
 
 
 # ---- for people ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Owns the error tree. The HTTP status of each is decided in `api.errors`, nowhere
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class InUseError(TunerError):
 class StaleAttemptError(TunerError):
     type = "stale-attempt"
     title = "This attempt no longer holds its trial"
+
+    @classmethod
+    def of(cls, attempt_id: object) -> Self:
+        return cls(
+            f"attempt {attempt_id} holds no trial: its lease expired, its study was cancelled, or it has ended; claim anew"
+        )
 
 
 class TrialFinishedError(TunerError):

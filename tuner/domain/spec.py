@@ -150,6 +150,11 @@ class StudySpec(_Part):
     enqueue: Annotated[list[Params], Field(max_length=1_000)] | None = Field(
         default=None, description="Points to try first; left out: the trainer's defaults are trial 0."
     )
+    finalize: StrictBool | None = Field(
+        default=None,
+        description="Whether the best configuration is fitted again on training and validation part together, scored once "
+        "on the test part, and registered. Left out: wherever there is a test part and our workers train.",
+    )
     profile: StrictBool = Field(
         default=False, description="Profile the first trial that completes, with torch's profiler."
     )

@@ -1,7 +1,8 @@
 """States of studies, trials and attempts, the moves between them, and the reasons for which they end.
 
 Owns the state machine: what a user may ask of a study in which state is `MOVES`, and nowhere else. What a study does by
-itself: the first claim takes it from queued to running, a spent budget to finalizing, its last trial from there to its end.
+itself: the first claim takes it from queued to running, a spent budget to finalizing, its last trial from there to its end,
+or to its final fit, whose end is the study's.
 The store's CHECK constraints are written from these enums.
 """
 
@@ -17,7 +18,7 @@ class StudyState(StrEnum):
     QUEUED = "queued"  # accepted, nothing claimed yet
     RUNNING = "running"  # at least one trial was claimed
     PAUSED = "paused"  # nothing new starts
-    FINALIZING = "finalizing"  # the budget is spent; running trials finish
+    FINALIZING = "finalizing"  # the budget is spent; running trials finish, then the final model is made
     COMPLETED = "completed"
     FAILED = "failed"  # too many failed trials
     CANCELLED = "cancelled"
@@ -33,6 +34,7 @@ class Move(StrEnum):
     RETRY = "retry"
     CHANGE = "change"  # of priority or parallelism
     ENQUEUE = "enqueue"
+    FINALIZE = "finalize"
 
 
 class TrialState(StrEnum):
@@ -42,6 +44,16 @@ class TrialState(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class FinalState(StrEnum):
+    """Of a study's final fit: the best configuration on training and validation part together, scored on the test part."""
+
+    WAITING = "waiting"  # no live attempt
+    RUNNING = "running"  # exactly one live attempt
+    COMPLETE = "complete"
+    FAILED = "failed"  # the study is completed all the same
+    CANCELLED = "cancelled"  # with its study, or since that goes on searching
 
 
 class AttemptState(StrEnum):
@@ -100,9 +112,11 @@ MOVES: dict[Move, dict[StudyState, StudyState]] = {
     Move.RETRY: _STAYS | _GOES_ON,
     Move.CHANGE: _STAYS | {StudyState.FINALIZING: StudyState.FINALIZING},
     Move.ENQUEUE: _STAYS,
+    Move.FINALIZE: dict.fromkeys((StudyState.COMPLETED, StudyState.FINALIZING), StudyState.FINALIZING),
 }
 
 _CURES = {
+    **dict.fromkeys(_OPEN, "it is still searching; ask again once it has completed"),
     StudyState.FINALIZING: "nothing new starts and what runs finishes; extend it, or cancel it",
     StudyState.COMPLETED: "it has ended; extend it, and it goes on with all it has learnt",
     StudyState.FAILED: "it has ended; extend it or retry its failed trials, and it goes on with all it has learnt",

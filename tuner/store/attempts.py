@@ -30,7 +30,8 @@ from tuner.store.tables import artifacts, attempts, reports, studies, trials, wo
 AttemptRow = Row[Any]
 
 
-def _until(lease_s: Any) -> Any:
+def until(lease_s: Any) -> Any:
+    """The end of a lease that begins now."""
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
 
 
@@ -80,7 +81,7 @@ def renew(connection: Connection, attempt_id: uuid.UUID) -> AttemptRow | None:
         update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.state == "running", trials.c.id == attempts.c.trial_id)
         .where(studies.c.id == trials.c.study_id)
-        .values(lease_until=_until(attempts.c.lease_s))
+        .values(lease_until=until(attempts.c.lease_s))
         .returning(attempts.c.trial_id, attempts.c.lease_s, trials.c.study_id, studies.c.state.label("study_state"))
     )
     return connection.execute(query).one_or_none()
@@ -97,7 +98,7 @@ def renew_held(connection: Connection, trial_id: int, worker_id: str) -> Attempt
     query = (
         update(attempts)
         .where(attempts.c.trial_id == trial_id, attempts.c.worker_id == worker_id, attempts.c.state == "running")
-        .values(lease_until=_until(attempts.c.lease_s))
+        .values(lease_until=until(attempts.c.lease_s))
         .returning(attempts.c.id, attempts.c.lease_s)
     )
     return connection.execute(query).one_or_none()

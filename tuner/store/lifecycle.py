@@ -42,6 +42,18 @@ def reopen(connection: Connection, study_id: int, *, is_past_target: bool) -> No
     )
 
 
+def finalize(connection: Connection, study_id: int) -> None:
+    """A completed study waits for its final fit. MLflow is to learn of it."""
+    change(
+        connection,
+        study_id,
+        state=StudyState.FINALIZING,
+        ended_at=None,
+        published_at=func.coalesce(studies.c.published_at, func.now()),
+        **stood_still(func.now() - studies.c.ended_at),
+    )
+
+
 def add_budget(connection: Connection, study_id: int, *, n_trials: int, hours: float) -> None:
     """More trials and hours; the hours begin now where they were used up."""
     here = func.coalesce(studies.c.paused_at, func.now())

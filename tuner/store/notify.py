@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from tuner.store.database import TRANSIENT
 
@@ -31,6 +31,11 @@ def work(engine: Engine) -> None:
             connection.execute(text(f"notify {CHANNEL}"))
     except TRANSIENT as error:
         log.warning("nobody was told that there is work", error=str(error).splitlines()[0])
+
+
+def with_commit(connection: Connection) -> None:
+    """Says so once the transaction commits; for what happens once a study, as such commits go one by one."""
+    connection.execute(text(f"notify {CHANNEL}"))
 
 
 class Listener:

@@ -29,8 +29,9 @@ from sqlalchemy import (
 
 from tuner.domain.states import FINISHED, TrialState
 from tuner.store.database import transaction
+from tuner.store.finals import unseen as final_unseen
 from tuner.store.migrate import migration_lock
-from tuner.store.tables import artifacts, attempts, discards, reports, studies, trials
+from tuner.store.tables import artifacts, attempts, discards, finals, reports, studies, trials
 
 WANTED = datetime(1970, 1, 1, tzinfo=UTC)  # in `figures_at`: somebody asked for them, so they come first
 LOCK_CLASS = 0x7075626C  # "publ", the first half of the advisory locks' keys
@@ -89,7 +90,9 @@ def holding(engine: Engine) -> Iterator[Holder]:
 
 def _study_unseen() -> ColumnElement[bool]:
     seen, ended = studies.c.published_at.is_not(None), studies.c.ended_at.is_not(None)
-    return or_(studies.c.parent_run_id.is_(None), and_(ended, ~seen), and_(~ended, seen))  # the last: it was extended
+    final_is_unseen = exists().where(finals.c.study_id == studies.c.id, final_unseen)
+    # the third: it was extended, or is to have its final model
+    return or_(studies.c.parent_run_id.is_(None), and_(ended, ~seen), and_(~ended, seen), final_is_unseen)
 
 
 def studies_due(connection: Connection, *, after: int, but: Collection[int], limit: int) -> list[int]:

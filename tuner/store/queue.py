@@ -23,6 +23,12 @@ UNHURRIED = "set_config('synchronous_commit', 'off', true)"
 # trials that no attempt holds
 _HAS_WAITING = "(s.n_created > s.n_live + s.n_complete + s.n_pruned + s.n_failed + s.n_cancelled)"
 
+# a final fit that no attempt holds; for workers alone, since a loop of the user's own does not know how to fit it
+_HAS_FINAL = """(
+    s.state = 'finalizing' and :study_id is null
+    and exists (select 1 from tuner.finals f where f.study_id = s.id and f.state = 'waiting')
+)"""
+
 # states, spec, hours, parallelism and budget leave room for another trial
 _HAS_WORK = f"""
     s.state in ('queued', 'running') and s.spec is not null
@@ -33,6 +39,8 @@ _HAS_WORK = f"""
     )
 """
 
+_HAS_ANY = f"(s.state in ('queued', 'running', 'finalizing') and (({_HAS_WORK}) or {_HAS_FINAL}))"
+
 _BEFORE = """
     exists (select 1 from tuner.workers where id = :worker_id and left_at is not null)
     or exists (
@@ -41,9 +49,10 @@ _BEFORE = """
     )
 """
 
-# Trials that were lost or given back: they go on before any study of that priority begins a new one, whatever its share.
+# Trials that were lost or given back, and final fits: they go on before any study of that priority begins a new trial,
+# whatever its share.
 _HAS_BEGUN = f"""
-    ({_HAS_WAITING} and exists (
+    (s.state = 'finalizing' or {_HAS_WAITING} and exists (
         select 1 from tuner.trials t
         where t.study_id = s.id and t.state = 'waiting' and t.started_at is not null
             and not exists (select 1 from tuner.attempts a where a.trial_id = t.id and a.state = 'running')
@@ -54,7 +63,7 @@ _NEXT_STUDY = Prepared(
     "claim_next_study",
     f"""
     select {", ".join(f"s.{column.name}" for column in studies.c)} from tuner.studies s
-    where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
+    where {_HAS_ANY} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         and (:is_another or not ({_BEFORE}))
     order by s.priority desc, {_HAS_BEGUN} desc, s.n_live, s.id limit 1
     for update of s
@@ -77,7 +86,7 @@ _WHY_NONE = Prepared(
         ) as held,
         exists (
             select 1 from tuner.studies s
-            where {_HAS_WORK} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
+            where {_HAS_ANY} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         ) as has_work
     """,  # noqa: S608 - a constant of ours
     worker_id="text",
@@ -149,6 +158,28 @@ _HOLD_WAITING = Prepared(
     is_another="boolean",
 )
 
+_HOLD_FINAL = Prepared(
+    "claim_hold_final",
+    f"""
+    with attempt as (
+        insert into tuner.attempts (id, final_id, number, state, worker_id, request_id, lease_s, lease_until)
+        select :attempt_id, f.id,
+               (select coalesce(max(number), 0) + 1 from tuner.attempts where final_id = f.id),
+               'running', :worker_id, :request_id, :lease_s, clock_timestamp() + make_interval(secs => :lease_s)
+        from tuner.finals f
+        where f.study_id = :study_id and f.state = 'waiting' and (:is_another or not ({_BEFORE}))
+        returning final_id
+    )
+    update tuner.finals set state = 'running' where id = (select final_id from attempt)
+    """,  # noqa: S608 - a constant of ours
+    study_id="bigint",
+    attempt_id="uuid",
+    worker_id="text",
+    request_id="text",
+    lease_s="double precision",
+    is_another="boolean",
+)
+
 
 @dataclass(frozen=True)
 class Claimant:
@@ -185,6 +216,8 @@ class Sampled:
 
 def next_study(connection: Connection, claimant: Claimant, *, is_another: bool) -> Row[Any] | None:
     """The study to serve next, locked: by priority, then one whose trials were lost or given back, then by fewest live trials.
+
+    One that is finalizing has a final fit to give, the others a trial.
 
     None: see `why_none`. While we waited for the lock, another may have taken its last trial; then there may be another
     study with work.
@@ -239,3 +272,11 @@ def hold_waiting(connection: Connection, study: Row[Any], trial_id: int, terms: 
     attempt_id = uuid.uuid4()
     values = {"study_id": study.id, "trial_id": trial_id, "attempt_id": attempt_id, **asdict(terms)}
     return attempt_id if _HOLD_WAITING.run(connection, values).rowcount == 1 else None
+
+
+def hold_final(connection: Connection, study: Row[Any], terms: Terms) -> uuid.UUID | None:
+    """Gives a study's final fit its next attempt; the study is locked. None as in `hold_next`."""
+    attempt_id = uuid.uuid4()
+    given = {name: value for name, value in asdict(terms).items() if name != "hours"}
+    values = {"study_id": study.id, "attempt_id": attempt_id, **given}
+    return attempt_id if _HOLD_FINAL.run(connection, values).rowcount == 1 else None

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import NameTakenError, NotFoundError
 from tuner.domain.states import CLAIMABLE, StudyEnd, StudyState
-from tuner.store.tables import attempts, discards, idempotency_keys, studies, trials
+from tuner.store.tables import attempts, discards, finals, idempotency_keys, studies, trials
 
 StudyRow = Row[Any]
 
@@ -129,8 +129,8 @@ def remove(connection: Connection, study: StudyRow) -> None:
         connection.execute(insert(discards).values(kind="experiment", ref=study.experiment_id))
     held = (
         select(text("'attempt'"), attempts.c.id.cast(discards.c.ref.type))
-        .join(trials)
-        .where(trials.c.study_id == study.id)
+        .select_from(attempts.outerjoin(trials).outerjoin(finals, finals.c.id == attempts.c.final_id))
+        .where(or_(trials.c.study_id == study.id, finals.c.study_id == study.id))
     )
     connection.execute(insert(discards).from_select(["kind", "ref"], held))
     connection.execute(delete(studies).where(studies.c.id == study.id))

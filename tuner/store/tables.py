@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from tuner.domain.states import FINISHED, AttemptState, StudyEnd, StudyState, TrialState
+from tuner.domain.states import FINISHED, AttemptState, FinalState, StudyEnd, StudyState, TrialState
 
 SCHEMA = "tuner"
 
@@ -153,7 +153,7 @@ studies = Table(
         "counts",
     ),
     Index("ix_studies_dataset_id", "dataset_id"),
-    Index("ix_studies_claimable", "priority", postgresql_where=text("state in ('queued', 'running')")),
+    Index("ix_studies_claimable", "priority", postgresql_where=text("state in ('queued', 'running', 'finalizing')")),
 )
 
 trials = Table(
@@ -203,11 +203,45 @@ trials = Table(
     ),
 )
 
+finals = Table(
+    "finals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("study_id", BigInteger, ForeignKey(studies.c.id, ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),  # from 1; more than one where the study went on after it
+    Column(
+        "trial_id", BigInteger, ForeignKey(trials.c.id, ondelete="CASCADE"), nullable=False
+    ),  # whose configuration it is
+    Column("epochs", Integer),  # to train; NULL: as many as the trial
+    Column("state", Text, nullable=False),
+    Column("n_attempts", Integer, nullable=False, server_default=ZERO),  # those used up
+    Column("metrics", Text),  # the result's, as JSON
+    Column("error", Text),  # why it failed, for its user
+    Column("created_at", Timestamp, nullable=False, server_default=NOW),
+    Column("finished_at", Timestamp),
+    Column("run_id", Text),  # MLflow's
+    Column("model_name", Text),  # in MLflow's registry
+    Column("model_version", Text),
+    Column("published_at", Timestamp),  # everything of it is in MLflow
+    UniqueConstraint("study_id", "number"),
+    CheckConstraint(_one_of("state", FinalState), "state"),
+    CheckConstraint("(finished_at is not null) = (state in ('complete', 'failed', 'cancelled'))", "finished_at"),
+    CheckConstraint("(metrics is not null) = (state = 'complete')", "metrics"),
+    Index("ix_finals_trial_id", "trial_id"),
+    Index("ix_finals_one_open", "study_id", unique=True, postgresql_where=text("state in ('waiting', 'running')")),
+    Index(
+        "ix_finals_unpublished",
+        "study_id",
+        postgresql_where=text("published_at is null and state in ('complete', 'failed')"),
+    ),
+)
+
 attempts = Table(
     "attempts",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("trial_id", BigInteger, ForeignKey(trials.c.id, ondelete="CASCADE"), nullable=False),
+    Column("trial_id", BigInteger, ForeignKey(trials.c.id, ondelete="CASCADE")),
+    Column("final_id", BigInteger, ForeignKey(finals.c.id, ondelete="CASCADE")),  # of a study's final fit, and no trial
     Column("number", Integer, nullable=False),  # from 1
     Column("state", Text, nullable=False),
     Column("worker_id", Text, nullable=False),
@@ -222,10 +256,14 @@ attempts = Table(
     Column("result_digest", Text),  # of the accepted result: the same again gets 200
     Column("resumed_from_step", BigInteger),  # the epoch whose checkpoint it went on from
     UniqueConstraint("trial_id", "number"),
+    UniqueConstraint("final_id", "number"),
+    CheckConstraint("(trial_id is null) <> (final_id is null)", "of_one"),
     CheckConstraint(_one_of("state", AttemptState), "state"),
     CheckConstraint("(ended_at is not null) = (state <> 'running')", "ended_at"),
     Index("ix_attempts_one_live", "trial_id", unique=True, postgresql_where=text("state = 'running'")),
     Index("ix_attempts_one_result", "trial_id", unique=True, postgresql_where=text("state = 'succeeded'")),
+    Index("ix_attempts_one_live_final", "final_id", unique=True, postgresql_where=text("state = 'running'")),
+    Index("ix_attempts_one_final_result", "final_id", unique=True, postgresql_where=text("state = 'succeeded'")),
     Index("ix_attempts_lease_until", "lease_until", postgresql_where=text("state = 'running'")),
     Index("ix_attempts_request_id", "worker_id", "request_id"),
 )

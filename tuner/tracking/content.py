@@ -23,7 +23,7 @@ from tuner.tracking import names
 MAX_NOTE = 10_000  # characters; MLflow takes 20,000 on an experiment
 MAX_DIGEST = 36  # of a data set, as MLflow has it; the whole one is a tag
 MAX_SCHEMA = 1_000_000
-COLUMN_TYPES = {"number": "double", "category": "string", "boolean": "boolean", "date": "datetime"}
+COLUMN_TYPES = {"number": "double", "category": "string", "boolean": "boolean", "date": "datetime", "text": "string"}
 MAX_ERROR = 1_000  # in a tag; the whole text is an artifact
 
 
@@ -119,6 +119,50 @@ def _attempt_tags(trial: Any) -> dict[str, str]:
     if trial.attempt_id is None:
         return {}
     return {"tuner.attempt": str(trial.attempt_number), "tuner.worker": trial.worker_id}
+
+
+# ---- a final fit -----------------------------------------------------------------------------------------------------
+
+
+def final_tags(study: Any, final: Any) -> dict[str, str]:
+    """What is known when the run is made; `tuner.study_id`, `tuner.kind` and `tuner.final` find it again."""
+    return {
+        **_study_tags(study),
+        "tuner.kind": "final",
+        "tuner.final": str(final.number),
+        "tuner.of_trial": str(final.trial_number),
+        "mlflow.parentRunId": study.parent_run_id,
+        "mlflow.source.name": study.trainer,
+    }
+
+
+def final_params(spec: StudySpec, final: Any) -> dict[str, str]:
+    """As trained: the trial's, with the number of epochs."""
+    epochs = {} if final.epochs is None else {"epochs": str(final.epochs)}
+    return trial_params(spec, final) | epochs
+
+
+def final_end(spec: StudySpec, final: Any) -> Content:
+    """What is known once it has ended; its metrics have names of their own already."""
+    tags = {"tuner.state": str(final.state)}
+    if final.error:
+        tags["tuner.error"] = final.error[:MAX_ERROR]
+    points = [
+        _point(names.key(name), value, final.finished_at, final.epochs or 0) for name, value in _result(final).items()
+    ]
+    return Content(params=final_params(spec, final), metrics=points, tags=tags)
+
+
+def version_tags(study: Any, spec: StudySpec, final: Any) -> dict[str, str]:
+    """Of the registered model's version: of what it was made, and how good it is."""
+    scored = {name: value for name, value in _result(final).items() if "/" in name}
+    return {
+        **_study_tags(study),
+        "tuner.trial": str(final.trial_number),
+        "tuner.trainer": study.trainer,
+        **{names.key(name): f"{value:.6g}" for name, value in scored.items()},
+        **{names.key(f"param/{name}"): value for name, value in final_params(spec, final).items()},
+    }
 
 
 # ---- the data set ----------------------------------------------------------------------------------------------------

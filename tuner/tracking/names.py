@@ -8,6 +8,8 @@ learning curve's column shows its last epoch. Final values therefore have names 
 - `objective`: the first objective's value, whatever its metric (several objectives: `objective/<metric>` each);
 - `system/cpu_percent` …: what the trial used of the machine, by epoch; MLflow shows these on a page of their own, hence
   `system/fold_2/…` with several folds;
+- `test/roc_auc` with `_low` and `_high`, `baseline/roc_auc`: of the run `final` alone: its score on the test part, the ends
+  of its 95 % interval, and what the trivial answer scores there;
 - `parameters`, `latency_ms`, `train_s` …: facts of the trained model, which have no curve.
 """
 
@@ -32,6 +34,7 @@ STUDY_STATUS = {
     StudyState.CANCELLED: "KILLED",
 }  # the others: RUNNING
 SYSTEM = "system/"
+FINAL_RUN = "final"
 
 
 def experiment(study_name: str, study_id: int) -> str:
@@ -41,6 +44,12 @@ def experiment(study_name: str, study_id: int) -> str:
 
 def trial_run(number: int) -> str:
     return f"trial {number}"
+
+
+def registered(study_name: str, study_id: int) -> str:
+    """The study's name as MLflow's registry and `models:/NAME@alias` take it; one that had to change tells the study."""
+    cleaned = re.sub(r"^\.(?=\.|$)|^\s+|[/:?]", "_", study_name)
+    return cleaned if cleaned == study_name else f"{cleaned} (#{study_id})"
 
 
 def curve(metric: str, *, fold: int, step: int, rounds: int) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from tuner.domain.spec import StudySpec
 from tuner.domain.states import ENDED, FINISHED
 from tuner.store import publishing
 from tuner.store.database import transaction
-from tuner.tracking import experiments
+from tuner.tracking import experiments, finals
 from tuner.tracking.experiments import GoneError
 from tuner.tracking.rest import MlflowRefusedError
 from tuner.tracking.trials import Outcome, Target, Trials
@@ -80,9 +80,10 @@ def publish_study(
         experiments.mend(target.mlflow, experiment, [run_id for run_id in refused if run_id])
     holder.check()
     try:
+        finals.publish(engine, target, holder, study, spec, experiment)
         _show_study(engine, target, study, spec, has_news=done.trials > 0)
     except MlflowRefusedError:
-        experiments.mend(target.mlflow, experiment, [study.parent_run_id])
+        experiments.mend(target.mlflow, experiment, [study.parent_run_id, *finals.run_ids(engine, study.id)])
         raise
     return done
 

@@ -35,6 +35,12 @@ def find_trials(mlflow: Mlflow, experiment_id: str, study_id: int, *, since_ms: 
     return found
 
 
+def find_final(mlflow: Mlflow, experiment_id: str, study_id: int, number: int) -> str | None:
+    """The run of a study's final fit."""
+    wanted = f"tags.`tuner.study_id` = '{study_id}' AND tags.`tuner.kind` = 'final' AND tags.`tuner.final` = '{number}'"
+    return next((run["info"]["run_id"] for run in _search(mlflow, experiment_id, wanted)), None)
+
+
 def _search(mlflow: Mlflow, experiment_id: str, wanted: str) -> Iterator[dict[str, Any]]:
     token = None
     while True:

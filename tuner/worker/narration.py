@@ -23,7 +23,8 @@ class Narration:
         self._next_s = 0.0
         self._is_folded = attempt.folds * attempt.repeats > 1
         params = _listed({**attempt.fixed, **attempt.params})
-        _say(f"trial {attempt.trial} of {attempt.study}: {attempt.trainer} on {attempt.dataset}, {device}")
+        what = f"final fit of trial {attempt.trial}" if attempt.is_final else f"trial {attempt.trial}"
+        _say(f"{what} of {attempt.study}: {attempt.trainer} on {attempt.dataset}, {device}")
         _say(f"with {params}")
 
     def resume(self, found: tuple[int, int] | None) -> None:

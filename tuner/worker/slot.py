@@ -181,7 +181,8 @@ class Slot:
                 folder=str(folder),
                 data_folder=None if found.data_folder is None else str(found.data_folder),
                 checkpoint=None if found.checkpoint is None else str(found.checkpoint),
-                checkpoint_folder=str(self._checkpoints.folder),
+                # a final fit killed halfway begins again: a claim names no checkpoints of it
+                checkpoint_folder=None if attempt.is_final else str(self._checkpoints.folder),
             )
         )
         return self._follow(attempt, child, watch, outbox)

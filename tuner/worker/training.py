@@ -1,4 +1,4 @@
-"""One trial in the training process: data, splits, folds, the trainer, the exported model.
+"""One trial, or a study's final fit, in the training process: data, splits, folds, the trainer, the exported model.
 
 Owns the one place of the worker that imports torch and the trainers whole; `tuner.worker.child` imports it once it can
 notice that its agent has gone.
@@ -18,7 +18,7 @@ import torch
 
 from trainers import catalog, export, memory, pretrained
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
-from tuner.worker import failures, loaded
+from tuner.worker import failures, loaded, refit
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
 
@@ -91,6 +91,12 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     train = catalog.load(trainer)
     objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
     splits = loaded.split_of(attempt, dataset)
+    if attempt.is_final:
+        result, scores = refit.refit(
+            train, dataset, splits, config, _reporter(0, tell), device=device, seed=attempt.seed
+        )
+        scored = _checked(result.best_step, {**result.facts, **refit.as_metrics(scores)})
+        return _done(result, dataset, Path(run.folder), scored, best_step=result.best_step)
     rounds: list[dict[str, float]] = []
     first: TrainResult | None = None
     for fold, (train_rows, validation_rows) in enumerate(splits.folds):
@@ -119,7 +125,9 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             pruned.curves = first.curves if first else pruned.curves  # as for complete trials: the first round's
             raise
     assert first is not None
-    return _export(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, is_only=len(rounds) == 1)
+    _write_curves(first.curves, Path(run.folder))
+    best_step = first.best_step if len(rounds) == 1 else None
+    return _done(first, dataset, Path(run.folder), {**_mean(rounds), **_spread(rounds)}, best_step=best_step)
 
 
 def _reporter(fold: int, tell: Tell) -> Report:
@@ -144,12 +152,13 @@ def _spread(folds: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _export(result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, is_only: bool) -> Done:
-    """Writes the first round's model and curves."""
+def _done(
+    result: TrainResult, dataset: Dataset, folder: Path, metrics: dict[str, float], *, best_step: int | None
+) -> Done:
+    """Writes the model; of several rounds it is the first's."""
     export.save_model(result, folder / "model", dataset)
-    _write_curves(result.curves, folder)
     metrics["model_bytes"] = float(sum(file.stat().st_size for file in (folder / "model").rglob("*.pt2")))
-    return Done(state="complete", metrics=metrics, best_step=result.best_step if is_only else None)
+    return Done(state="complete", metrics=metrics, best_step=best_step)
 
 
 def _write_curves(curves: dict[str, Any], folder: Path) -> None:

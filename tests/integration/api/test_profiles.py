@@ -64,11 +64,12 @@ def test_a_built_in_set_has_one_and_what_is_not_there_has_none(http: httpx.Clien
     assert http.get("/datasets/digits/versions/2/profile").status_code == 404
 
 
-def test_the_terminal_shows_ranges_and_what_to_look_at(http: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_shows_ranges_and_what_to_look_at(
+    http: httpx.Client, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
     post(http, "mine", leaky(), target="y")
-    key = http.headers["Authorization"].removeprefix("Bearer ")
-    with Client(str(http.base_url).partition("/api/")[0], key) as client:
-        show_datasets.one(client.dataset("mine"), client.dataset_profile("mine"))
+
+    show_datasets.one(client.dataset("mine"), client.dataset_profile("mine"))
 
     shown = capsys.readouterr().out
     assert "look: c alone tells the target" in shown

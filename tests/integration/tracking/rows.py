@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from tuner.store.database import transaction
-from tuner.store.tables import artifacts, attempts, reports, studies, trials
+from tuner.store.tables import artifacts, attempts, finals, reports, studies, trials
 
 EPOCH = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "ab" * 32
@@ -112,13 +112,16 @@ class Rows:
         """Files of the trial's attempt."""
         with transaction(self.engine) as connection:
             attempt_id = connection.execute(select(attempts.c.id).where(attempts.c.trial_id == trial_id)).scalar_one()
-            for path, data in files.items():
-                file = self.store / "attempts" / str(attempt_id) / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-                row = {"attempt_id": attempt_id, "path": path, "size_bytes": len(data), "sha256": "0" * 64}
-                connection.execute(insert(artifacts).values(row))
+            self._store(connection, attempt_id, files)
         return attempt_id  # type: ignore[no-any-return]
+
+    def _store(self, connection: Connection, attempt_id: uuid.UUID, files: Mapping[str, bytes]) -> None:
+        for path, data in files.items():
+            file = self.store / "attempts" / str(attempt_id) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            row = {"attempt_id": attempt_id, "path": path, "size_bytes": len(data), "sha256": "0" * 64}
+            connection.execute(insert(artifacts).values(row))
 
     def finish(
         self,
@@ -158,6 +161,40 @@ class Rows:
                 best = {"best_number": number, "best_value": values[0], "best_finish_seq": seq}
                 connection.execute(update(studies).where(studies.c.id == study_id, better).values(best))
 
+    def final(
+        self, trial_id: int, *, state: str = "complete", files: Mapping[str, bytes], metrics: Mapping[str, float] | None
+    ) -> int:
+        """A final fit of the trial's configuration that has ended, with its one attempt's files."""
+        with transaction(self.engine) as connection:
+            study_id = connection.execute(select(trials.c.study_id).where(trials.c.id == trial_id)).scalar_one()
+            row = {
+                "study_id": study_id,
+                "number": 1,
+                "trial_id": trial_id,
+                "epochs": 2,
+                "state": state,
+                "metrics": None if metrics is None else json.dumps(metrics),
+                "error": None if metrics else "trainer-error: it broke",
+                "created_at": EPOCH + timedelta(minutes=20),
+                "finished_at": EPOCH + timedelta(minutes=30),
+            }
+            final_id = int(connection.execute(insert(finals).values(row).returning(finals.c.id)).scalar_one())
+            attempt_id = uuid.uuid4()
+            attempt = {
+                "id": attempt_id,
+                "final_id": final_id,
+                "number": 1,
+                "state": "succeeded" if metrics else "failed",
+                "worker_id": "worker-1",
+                "request_id": f"f{final_id}",
+                "lease_s": 30,
+                "lease_until": EPOCH + timedelta(days=3650),
+                "ended_at": EPOCH + timedelta(minutes=30),
+            }
+            connection.execute(insert(attempts).values(attempt))
+            self._store(connection, attempt_id, files)
+        return final_id
+
     def end(self, study_id: int, state: str = "completed", reason: str = "trials") -> None:
         row = {"state": state, "end_reason": reason, "ended_at": EPOCH + timedelta(hours=1)}
         with transaction(self.engine) as connection:
@@ -166,3 +203,7 @@ class Rows:
     def get(self, table: Any, row_id: Any) -> Any:
         with transaction(self.engine) as connection:
             return connection.execute(select(table).where(table.c.id == row_id)).one()
+
+    def set(self, table: Any, row_id: Any, **values: Any) -> None:
+        with transaction(self.engine) as connection:
+            connection.execute(update(table).where(table.c.id == row_id).values(values))

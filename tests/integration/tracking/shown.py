@@ -51,6 +51,27 @@ class Shown:
                 for each in experiments
                 for model in self._read(f"logged_models where experiment_id = {each.experiment_id}")
             ),
+            "versions": [self._version(version, known) for run in runs for version in self._versions(run.run_uuid)],
+        }
+
+    def _versions(self, run_id: str) -> list[Any]:
+        return self._read("model_versions where run_id = :run_id", run_id=run_id)
+
+    def _version(self, version: Any, known: Callable[[str], str]) -> dict[str, Any]:
+        """A registered model's version with its tags, and the aliases of the model."""
+        of_version = "where name = :name and version = :version"
+        which = {"name": version.name, "version": version.version}
+        return {
+            "name": known(version.name),
+            "version": version.version,
+            "aliases": [
+                (alias.alias, alias.version)
+                for alias in self._read("registered_model_aliases where name = :name", name=version.name)
+            ],
+            "tags": {
+                tag.key: "ID" if tag.key == "tuner.study_id" else known(tag.value)
+                for tag in self._read(f"model_version_tags {of_version}", **which)
+            },
         }
 
     def _run(self, run: Any, known: Callable[[str], str]) -> dict[str, Any]:

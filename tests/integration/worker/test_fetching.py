@@ -66,6 +66,7 @@ def study_id(admin: Client, tmp_path: Path, limits: dict[str, float]) -> int:
         "dataset": "d",
         "fixed": {"epochs": 1},
         "budget": {"trials": 1},
+        "finalize": False,
         "limits": {"lease_s": 1, "max_attempts": 1} | limits,
     }
     return admin.submit(spec).id

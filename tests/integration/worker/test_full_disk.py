@@ -110,6 +110,7 @@ def submit(client: Client, **changes: Any) -> int:
         "fixed": {"epochs": 5},
         "pruner": {"name": "none"},
         "budget": {"trials": 2},
+        "finalize": False,
     }
     return client.submit(spec | changes).id
 

@@ -59,6 +59,7 @@ def submit(client: Client, **changes: Any) -> StudyOut:
         "search_space": {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": 1},
+        "finalize": False,
         "limits": {"lease_s": 5, "max_attempts": 2},
     }
     return client.submit(spec | changes)

@@ -96,6 +96,7 @@ def submit(client: Client, **changes: Any) -> int:
         "sampler": {"name": "random", "seed": 3},
         "pruner": {"name": "none"},
         "budget": {"trials": 2},
+        "finalize": False,
         "limits": {"lease_s": 12},
     }
     return client.submit(spec | changes).id

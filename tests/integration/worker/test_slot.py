@@ -15,6 +15,7 @@ import pytest
 
 from tests.acceptance.waiting import until
 from trainers import catalog
+from tuner import show_trial
 from tuner.client import Client
 from tuner.wire import StudyOut, WorkerBody
 from tuner.worker import devices
@@ -52,6 +53,7 @@ def submit(client: Client, **changes: Any) -> StudyOut:
         "fixed": {"epochs": 2},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": 3},
+        "finalize": False,
         "limits": {"lease_s": 5},
     }
     return client.submit(spec | changes)
@@ -149,3 +151,35 @@ def test_a_child_that_could_not_be_heard_out_is_replaced_and_its_words_are_nobod
     assert [attempt.state for attempt in client.trial(after.id, 0).attempts] == ["succeeded"]
     assert pid_of_child(slot) != pid
     client.cancel(study.id)
+
+
+def test_a_trial_that_is_worse_fold_after_fold_is_pruned_and_the_best_shows_its_spread(
+    client: Client, slot: Slot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {
+        "name": f"wine {uuid.uuid4().hex[:8]}",
+        "dataset": "wine",
+        "objectives": [{"metric": "log_loss"}],
+        "search_space": {"learning_rate": {"type": "float", "low": 1e-8, "high": 1e-1, "log": True}},
+        "fixed": {"epochs": 100},  # so that a fold takes longer than a report
+        "enqueue": [{"learning_rate": 0.02}, {"learning_rate": 1e-8}],  # the second learns nothing
+        "sampler": {"name": "random", "seed": 1},
+        "pruner": {"name": "wilcoxon", "p_threshold": 0.1, "n_startup_steps": 3},
+        "evaluation": {"folds": 8},
+        "budget": {"trials": 2},
+    }
+    study = client.submit(spec)
+    until(lambda: client.study(study.id).state == "completed", "the study ends", 120)
+
+    good, bad = client.trial(study.id, 0), client.trial(study.id, 1)
+    assert (good.state, bad.state) == ("complete", "pruned")
+    folds = [report.fold for report in client.reports(study.id, 1).items if report.step == 0]
+    assert 3 <= len(folds) < 8
+    assert bad.end is not None
+    assert "p" in bad.end.text
+    assert good.metrics is not None
+    assert 0 < good.metrics["val/log_loss_std"] < 1
+    capsys.readouterr()
+    show_trial.trial(client.study(study.id), good)
+    shown = next(line for line in capsys.readouterr().out.splitlines() if "val/log_loss" in line)
+    assert f"{good.metrics['val/log_loss']:.5g} ± {good.metrics['val/log_loss_std']:.2g}" in shown

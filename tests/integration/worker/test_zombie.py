@@ -75,6 +75,7 @@ def _submit(http: httpx.Client, *, epochs: int) -> int:
         "fixed": {"epochs": epochs},
         "sampler": {"name": "random", "seed": 1},
         "budget": {"trials": 1},
+        "finalize": False,
         "limits": {"lease_s": 3600},
     }
     return int(http.post("/studies", json=spec).raise_for_status().json()["id"])

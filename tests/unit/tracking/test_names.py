@@ -5,6 +5,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.store.artifact.utils.models import _parse_model_uri
+from mlflow.utils.validation import _validate_model_name
 
 from tuner.domain.spec import StudySpec
 from tuner.tracking import names
@@ -35,6 +37,19 @@ def test_what_a_trial_uses_of_the_machine_stays_under_system_where_mlflow_looks_
 def test_a_results_metric_does_not_touch_the_curve_of_that_name() -> None:
     assert names.final("val/roc_auc", external=False) == "best/val/roc_auc"
     assert names.final("accuracy", external=True) == "best/accuracy"
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"), min_size=1, max_size=200)
+
+
+@given(NAMES | st.sampled_from([".", "..", "..a", " ", "a:b?c@d", "a %20#b"]))
+def test_mlflows_registry_takes_any_studys_name_and_finds_it_by_alias(study_name: str) -> None:
+    name = names.registered(study_name, 7)
+
+    _validate_model_name(name)
+    found = _parse_model_uri(f"models:/{name}@champion")
+    assert (found.name, found.alias) == (name, "champion")
+    assert name == study_name or name.endswith(" (#7)")
 
 
 def test_facts_of_a_model_keep_their_names() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.families import text
 from tests import clips
 from tests.unit.trainers import made_interactions, made_series
 from tests.unit.trainers.stored import store
@@ -28,6 +29,7 @@ from trainers.configs import (
     RecommenderConfig,
     SequenceConfig,
     TabularMlpConfig,
+    TextClassifierConfig,
     TrainingConfig,
 )
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
@@ -96,6 +98,16 @@ CASES = {
     "mixed columns, classes drawn alike": Case(
         "mixed", TabularMlpConfig(**TABULAR, class_weighting="sampling", augmentation="light"), 4
     ),
+    **{
+        f"texts, {architecture}": Case(
+            "reviews",
+            TextClassifierConfig(
+                architecture=architecture, epochs=4, width=16, max_length=20, dropout=0.2, augmentation="strong"
+            ),
+            2,
+        )
+        for architecture in ("embedding_bag", "cnn", "gru", "transformer")
+    },
     "early stopping": Case(
         "diabetes",
         TabularMlpConfig(epochs=60, learning_rate=0.02, schedule="constant", early_stopping_patience=4),
@@ -179,12 +191,20 @@ def _dataset(name: str) -> Dataset:
         return made_interactions.dataset(ratings=name == "ratings")
     if name == "series":
         return made_series.dataset()
+    if name == "reviews":
+        return reviews()
     return mixed() if name == "mixed" else load(name)
 
 
 def digest(network: torch.nn.Module) -> str:
     bytes_ = b"".join(value.numpy().tobytes() for _, value in sorted(network.state_dict().items()))
     return hashlib.sha256(bytes_).hexdigest()
+
+
+@cache
+def reviews() -> Dataset:
+    """Real texts, in Chinese."""
+    return text.as_dataset("reviews", text.reviews(200))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -85,6 +86,9 @@ def test_auto_follows_the_objective(objective: str, aim: str | None) -> None:
 probabilities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
 
 
+@settings(deadline=None)
+@example(rows=[(True, math.nextafter(0.3, 1)), (False, 0.3)], aim="accuracy")  # no number lies between
+@example(rows=[(True, 1.0), (False, 1.0), (False, 1.0)], aim="accuracy")  # the best is to take none
 @given(rows=st.lists(st.tuples(st.booleans(), probabilities), min_size=2, max_size=30), aim=st.sampled_from(AIMS))
 def test_no_other_threshold_is_better_and_what_is_told_of_it_is_so(rows: list[tuple[bool, float]], aim: str) -> None:
     y, p = np.array([int(truth) for truth, _ in rows]), np.array([score for _, score in rows])
@@ -103,6 +107,7 @@ def test_no_other_threshold_is_better_and_what_is_told_of_it_is_so(rows: list[tu
     assert decision[aim] >= max(JUDGES[aim](y, p >= each, **options) for each in (*p, 0.5, 1.1)) - 1e-9
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.booleans(), probabilities), min_size=2, max_size=30),
     bound=st.sampled_from([0.0, 0.5, 0.8, 0.95, 1.0]),

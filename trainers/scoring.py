@@ -1,0 +1,107 @@
+"""A final model's numbers: scored once on the test part, with intervals, beside the trivial answer on the same rows.
+
+Owns which rows a final model learns from, the bootstrap and the baseline. Nothing of the search imports this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainers import held_out, metrics, preprocessing
+from trainers.contract import Part, Task, TrainResult
+from trainers.data.split import Splits
+
+RESAMPLES = 1000
+PERCENTILES = (2.5, 97.5)
+CHUNK = 4096  # rows at once through the network
+
+Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
+"""Of targets `(rows,)` and predictions, `(rows, classes)` or `(rows,)`: metrics by name."""
+
+MEASURES: Mapping[Task, Measure] = {"classification": metrics.classification, "regression": metrics.regression}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric on the test part, with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What came out on the test part, by the metrics' bare names: of the model, and of the trivial answer."""
+
+    test: dict[str, Interval]
+    baseline: dict[str, float]
+
+
+def learnt_rows(parts: Splits) -> np.ndarray:
+    """All rows that the search has used, `(rows,)` ascending: every one but those of the test part."""
+    return np.unique(np.concatenate([rows for fold in parts.folds for rows in fold]))
+
+
+def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores:
+    """Scores a model on rows that neither it nor the search has seen.
+
+    Args:
+        result: of training on `learnt`.
+        learnt: the rows whose targets the trivial answer is made of.
+        test: the rows to score on.
+        seed: of the bootstrap.
+    """
+    if test.dataset.kind in {"interactions", "series"}:
+        seen = held_out.look(result, learnt, test)
+        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed)
+        return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
+    y, task = test.dataset.y[test.rows], test.dataset.task
+    y_learnt = learnt.dataset.y[learnt.rows]
+    measure = MEASURES[task]
+    trivial = trivial_answer(y_learnt, len(y), task, classes=len(test.dataset.class_names))
+    return Scores(test=bootstrap(measure, y, predict(result, test), seed=seed), baseline=measure(y, trivial))
+
+
+@torch.inference_mode()
+def predict(result: TrainResult, part: Part) -> np.ndarray:
+    """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, or targets `(rows,)`."""
+    x = part.dataset.x[part.rows]
+    chunks = [
+        result.network(torch.from_numpy(preprocessing.apply(result.preprocessing, x[start : start + CHUNK]))).numpy()
+        for start in range(0, len(x), CHUNK)
+    ]
+    return np.concatenate(chunks)
+
+
+def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int) -> np.ndarray:
+    """What one would say without looking at a row: each class's share, so the majority; or the mean of the targets.
+
+    As scikit-learn's DummyClassifier(strategy="prior") and DummyRegressor.
+    """
+    if task == "regression":
+        return np.full(rows, y_learnt.mean())
+    shares = np.bincount(y_learnt, minlength=classes) / len(y_learnt)
+    return np.tile(shares, (rows, 1))
+
+
+def bootstrap(measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed: int) -> dict[str, Interval]:
+    """Each metric with its percentile interval of 95 % over rows drawn with replacement, 1,000 times.
+
+    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. The same seed gives the same intervals.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [measure(y[rows], predictions[rows]) for rows in _resamples(random, len(y))]
+    found = {}
+    for name, value in measure(y, predictions).items():
+        low, high = np.percentile([each[name] for each in drawn], PERCENTILES)
+        found[name] = Interval(value, float(low), float(high))
+    return found
+
+
+def _resamples(random: np.random.Generator, rows: int) -> Iterator[np.ndarray]:
+    return (random.integers(0, rows, rows) for _ in range(RESAMPLES))

@@ -1,0 +1,56 @@
+"""The final fit in the training process: the best configuration on all that the search has used, scored on the test part.
+
+Owns the one place where the test part is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trainers import scoring
+from trainers.configs import TrainingConfig
+from trainers.contract import LAST_EPOCH, Dataset, Part, Report, TrainResult
+from trainers.data.split import Splits
+from trainers.scoring import Scores
+
+
+def refit(
+    train: Callable[..., TrainResult],
+    dataset: Dataset,
+    parts: Splits,
+    config: TrainingConfig,
+    report: Report,
+    *,
+    device: str,
+    seed: int,
+) -> tuple[TrainResult, Scores]:
+    """Trains on training and validation part together, through all epochs of the config, and scores the model.
+
+    The trainer is given validation rows as always, since it may look at their form; it has learnt from them, and its last
+    epoch counts whatever it measures there.
+
+    Raises:
+        ValueError: the study has no test part.
+    """
+    if not len(parts.test_rows):
+        raise ValueError("the study has no test part to score a final model on")
+    learnt = Part(dataset, scoring.learnt_rows(parts))
+    _, validation_rows = parts.folds[-1]
+    result = train(
+        learnt, Part(dataset, validation_rows), config, report, device=device, seed=seed, objective=LAST_EPOCH
+    )
+    return result, scoring.score(result, learnt, Part(dataset, np.sort(parts.test_rows)), seed=seed)
+
+
+def as_metrics(scores: Scores) -> dict[str, float]:
+    """Flat, as a result's metrics travel: `test/<metric>` with `_low` and `_high`, and `baseline/<metric>`."""
+    flat: dict[str, float] = {}
+    for name, interval in scores.test.items():
+        flat |= {
+            f"test/{name}": interval.value,
+            f"test/{name}_low": interval.low,
+            f"test/{name}_high": interval.high,
+        }
+    return flat | {f"baseline/{name}": value for name, value in scores.baseline.items()}
