@@ -39,9 +39,10 @@ async def upload(
     engine: EngineDep,
     settings: SettingsDep,
 ) -> DatasetDetail:
-    """One file `data`, or `train` with `validation` and `test`: csv, tsv, parquet or npz; tables need a `target`.
+    """One file `data`, or `train` with `validation` and `test`: csv, tsv, parquet, npz or zip; tables need a `target`.
 
-    It is read before it is accepted. The same files with the same fields are the same version, and answered 200.
+    A zip holds images, or clips of sound, in folders of classes. Everything is read before it is accepted. The same files
+    with the same fields are the same version, and answered 200.
     """
     limits = Limits.of(settings)
     content_type = request.headers.get("content-type", "")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api import connection, deps, gate, throttle
-from trainers.data import profile
+from trainers.data import pixels, profile, waves, zips
 from tuner import (
     dataset_uploads,
     forms,
@@ -127,6 +127,12 @@ def _of_uploads() -> list[tuple[str, str]]:
         ("a trial's upload", f"{uploads.MAX_FILES} files, {plain_tar.MAX_MEMBERS} with folders"),
         ("a path in it", f"{uploads.MAX_PATH} bytes, {uploads.MAX_PART} of one name"),
         ("a data set's form", f"{forms.MAX_PARTS} parts, {forms.MAX_FIELDS_BYTES} bytes of fields"),
+        (
+            "a zip of images or clips",
+            f"{zips.MOST_FILES} files of {zips.LARGEST_FILE_BYTES // 2**20} MiB, {zips.LARGEST_TOTAL_BYTES // 2**30} GiB in all",
+        ),
+        ("what it unpacks to", f"{zips.HIGHEST_RATIO} times its size"),
+        ("an image, a clip in it", f"{pixels.MOST_PIXELS // 10**6} million pixels, {waves.LONGEST_S // 60} minutes"),
         ("data sets that are read at once", f"{dataset_uploads.INSPECTIONS} of one process; the others wait"),
         (
             "the same again, to split by a column or for a profile",

@@ -25,6 +25,7 @@ from trainers.configs import (
     TrainingConfig,
 )
 from trainers.contract import Direction, Kind, Task, TrainResult
+from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 TOP = (5, 10, 20)
 """Lengths of the lists by which recommendations are judged."""
@@ -159,6 +160,36 @@ TRAINERS: dict[str, Trainer] = {
                 **SHARED_SPACE,
                 "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
                 "depth": {"type": "int", "low": 1, "high": 4},
+                "width": {"type": "int", "low": 8, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
+            name="image-resnet",
+            version="1",
+            summary="Residual net in stages, for images of any size; begins from weights on disk where told.",
+            kinds=("image",),
+            tasks=("classification",),
+            config=ImageResnetConfig,
+            entry_point="trainers.image_resnet:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "depth": {"type": "int", "low": 1, "high": 3},
+                "width": {"type": "int", "low": 16, "high": 64, "log": True},
+            },
+        ),
+        Trainer(
+            name="audio-classifier",
+            version="1",
+            summary="Small residual network of convolutions on log-mel spectrograms, for clips of sound.",
+            kinds=("audio",),
+            tasks=("classification",),
+            config=AudioClassifierConfig,
+            entry_point="trainers.audio_classifier:train",
+            default_space={
+                **SHARED_SPACE,
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "depth": {"type": "int", "low": 2, "high": 5},
                 "width": {"type": "int", "low": 8, "high": 64, "log": True},
             },
         ),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "interactions", "series", "text"]
+Kind = Literal["tabular", "image", "text", "audio", "interactions", "series"]
 Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
@@ -107,9 +107,9 @@ class Dataset:
         kind: which trainers fit.
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
-            `(rows, height, width, channels)` for image, `(rows,)` of str for text.
-            In a table NaN is a missing value; a boolean is 0 or 1, a date
-            days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
+            `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
+            for audio, `(rows,)` of str for text; not always in memory whole. In a table NaN is a missing value; a boolean is
+            0 or 1, a date days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
             Interactions and series are such tables, whose columns have roles.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
         feature_names: one per column for tabular data, the text's column, empty for images.
@@ -117,6 +117,7 @@ class Dataset:
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
         part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
+        media: how a file became a row, as `trainers.data.media` has it; None where rows were no files.
         groups: `(rows,)` int64, where a study splits by groups: rows of one number are on one side of every split.
         times: `(rows,)` float64, where a study splits by time: nothing is trained on what comes later.
     """
@@ -131,6 +132,7 @@ class Dataset:
     digest: str
     columns: tuple[Column, ...] = ()
     part_rows: Mapping[str, np.ndarray] | None = None
+    media: Mapping[str, Any] | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
 

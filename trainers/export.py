@@ -23,11 +23,15 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 
 from trainers import export_recommender, export_sequence, preprocessing, token_ids
 from trainers.contract import Dataset, TrainResult
+from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
 TOKENISER = Path(token_ids.__file__)
+MEDIA_CODE = Path(__file__).with_name("exported_media.py")
+DECODERS = {"image": Path(pixels.__file__), "audio": Path(waves.__file__)}
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
+DECODING = {"image": ("pillow",), "audio": ("scipy", "soundfile")}
 FORMS = {"interactions": export_recommender, "series": export_sequence}
 RAW_TYPES = {
     ("number", ""): "double",
@@ -48,17 +52,18 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         folder: where to; must not exist or be empty.
         dataset: what it was trained on; its name and digest are written into the model's metadata.
     """
+    column = result.preprocessing.get("media", {}).get("column", "")
     with TemporaryDirectory() as scratch:
         network, facts = Path(scratch, "network.pt2"), Path(scratch, "preprocessing.json")
         _save_network(result, network)
         facts.write_text(json.dumps(result.preprocessing, allow_nan=False), encoding="utf-8")
         mlflow.pyfunc.save_model(
             path=folder,
-            python_model=str(form.CODE if (form := _form(result)) else MODEL_CODE),
+            python_model=str(form.CODE if (form := _form(result)) else MEDIA_CODE if column else MODEL_CODE),
             artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
             signature=signature(result),
             input_example=_example(result),
-            pip_requirements=requirements(),
+            pip_requirements=requirements(*DECODING.get(column, ())),
             metadata={"dataset": dataset.name, "dataset_digest": dataset.digest, "task": dataset.task},
             # else a uv.lock and pyproject.toml of the current folder would be copied in
             uv_project_path=scratch,
@@ -71,7 +76,7 @@ def warm_up() -> None:
 
 
 def signature(result: TrainResult) -> ModelSignature:
-    """What the model takes and gives: named columns, one of texts among them, or a tensor of raw images.
+    """What the model takes and gives: named columns, a column of texts or of files, or a tensor of raw images.
 
     A column is of the type that reading the training file gives it: text where a number, a boolean or a date is written
     in a way of its own. One that had missing values is optional.
@@ -83,6 +88,8 @@ def signature(result: TrainResult) -> ModelSignature:
         takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
     elif facts["kind"] == "text":
         takes = Schema([ColSpec("string", facts["feature_names"][0])])
+    elif "media" in facts:
+        takes = Schema([ColSpec("binary", facts["media"]["column"])])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
     gives = facts["class_names"] or ["prediction"]
@@ -91,9 +98,9 @@ def signature(result: TrainResult) -> ModelSignature:
     return ModelSignature(inputs=takes, outputs=Schema([ColSpec("double", name) for name in gives]), params=asked)
 
 
-def requirements() -> list[str]:
+def requirements(*more: str) -> list[str]:
     """The versions the model was made with; of torch without its build (`+cpu`), which no index serves."""
-    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
+    return [f"{name}=={version(name).partition('+')[0]}" for name in (*REQUIRED, *more)]
 
 
 def _form(result: TrainResult) -> Any:
@@ -136,9 +143,18 @@ def _example(result: TrainResult) -> Any:
         return form.example(facts, result.example)
     if facts["kind"] == "text":
         return pd.DataFrame({facts["feature_names"][0]: pd.Series(result.example, dtype="str")})
+    if "media" in facts:
+        return pd.DataFrame({facts["media"]["column"]: _files(facts["media"], result.example)})
     if facts["kind"] != "tabular":
         return result.example
     return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})
+
+
+def _files(media: dict[str, Any], rows: np.ndarray) -> list[bytes]:
+    """Synthetic rows as files."""
+    if media["column"] == "image":
+        return [pixels.encode(row) for row in rows]
+    return [waves.encode(row, media["sample_rate"]) for row in rows]
 
 
 def _raw(column: dict[str, Any], cells: np.ndarray) -> Any:

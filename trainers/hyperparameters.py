@@ -1,18 +1,20 @@
 """Hyperparameters as data: how a field of a config is described, listed and checked; imports no torch.
 
-Owns `Hyperparameter`, the `number`, `whole`, `choice` and `switch` fields that configs are written with, and the
+Owns `Hyperparameter`, the `number`, `whole`, `choice`, `switch` and `name` fields that configs are written with, and the
 checks that turn a plain mapping into a config.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-HyperparameterType = Literal["float", "int", "categorical", "bool"]
+HyperparameterType = Literal["float", "int", "categorical", "bool", "name"]
 Config = TypeVar("Config")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class ConfigError(ValueError):
@@ -74,6 +76,11 @@ def switch(doc: str, *, default: bool = False) -> Any:
     return field(default=default, metadata={"type": "bool", "doc": doc})
 
 
+def name(doc: str) -> Any:
+    """A field that names a file without a folder, or nothing."""
+    return field(default=None, metadata={"type": "name", "doc": doc})
+
+
 def describe(config_class: type[Any]) -> list[Hyperparameter]:
     """Lists the hyperparameters of a config class in the order in which they are written."""
     described = []
@@ -105,6 +112,8 @@ def _checked(hyperparameter: Hyperparameter, value: object) -> object:
         return _checked_bool(hyperparameter, value)
     if hyperparameter.type == "categorical":
         return _checked_choice(hyperparameter, value)
+    if hyperparameter.type == "name":
+        return _checked_name(hyperparameter, value)
     return _checked_number(hyperparameter, value)
 
 
@@ -117,6 +126,13 @@ def _checked_bool(hyperparameter: Hyperparameter, value: object) -> bool:
 def _checked_choice(hyperparameter: Hyperparameter, value: object) -> str:
     if not isinstance(value, str) or value not in hyperparameter.choices:
         raise ConfigError(hyperparameter.name, f"needs one of {', '.join(hyperparameter.choices)}, not {value!r}")
+    return value
+
+
+def _checked_name(hyperparameter: Hyperparameter, value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        wanted = "the plain name of a file: letters, digits, dots, dashes and underscores, 100 at most"
+        raise ConfigError(hyperparameter.name, f"needs {wanted}, not {value!r}")
     return value
 
 

@@ -1,6 +1,7 @@
 """The training loop that all networks share, from the first batch to the best epoch's weights.
 
-Data sets live on the device and batches are index selections, so no loader collates rows; nothing waits for the device
+Data sets live on the device and batches are index selections, so no loader collates rows, but for those that are too large for
+it (`trainers.data.streaming`); nothing waits for the device
 within an epoch, and numbers cross over once at its end. With one seed and one device the losses are the same to the
 bit, whatever the process trained before.
 """
@@ -34,7 +35,9 @@ from trainers.contract import (
     TrialPruned,
     TrialStopped,
 )
+from trainers.data import streaming
 from trainers.data.on_device import OnDevice
+from trainers.data.streaming import Rows
 from trainers.progress import Best, Moving, Progress, ending
 from trainers.tasks import Problem
 
@@ -135,7 +138,7 @@ def _judge(objective: Objective, task: Task) -> tuple[str, int]:
 def _train_epoch(
     network: nn.Module,
     problem: Problem,
-    x_train: Tensor,
+    x_train: Rows,
     drawn: list[Tensor],
     config: TrainingConfig,
     move: optimizers.Step,
@@ -156,9 +159,11 @@ def _train_epoch(
         return config.l1 * losses.l1(weights)
 
     summed = torch.zeros((), device=x_train.device)
-    for step, rows in enumerate(drawn, start=steps_before):
+    for step, (rows, batch) in enumerate(
+        zip(drawn, streaming.batches(x_train, drawn), strict=True), start=steps_before
+    ):
         factor = schedule(step)
-        x, targets = x_train.index_select(0, rows), problem.train_targets.index_select(0, rows)
+        x, targets = batch, problem.train_targets.index_select(0, rows)
         if augment is not None:
             x, targets = augment(x, targets)
         optimizers.forget_gradients(parameters)
@@ -184,10 +189,11 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    row_values = data.x_validation[0].numel() * (1 if data.x_validation.is_floating_point() else TOKEN_VALUES)
+    row_values = math.prod(data.x_validation.shape[1:]) * (TOKEN_VALUES if data.is_of_tokens else 1)
     chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
     with torch.inference_mode():
-        outputs = memory.in_chunks(network, data.x_validation, chunk_rows)
+        pieces = streaming.pieces(data.x_validation, chunk_rows)
+        outputs = torch.cat([memory.in_chunks(network, piece, chunk_rows) for piece in pieces])
         loss = problem.loss(outputs, problem.validation_targets).item()
         predictions = problem.head(outputs).cpu().numpy()
     _refuse_non_finite(step, {"val/loss": loss})

@@ -67,6 +67,8 @@ class Pairs(OnDevice):
             lacks included.
     """
 
+    x_train: Tensor  # pairs never stream
+    x_validation: Tensor
     users: Side
     items: Side
     seen: Tensor

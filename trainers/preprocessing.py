@@ -24,6 +24,9 @@ from trainers.text_preprocessing import Options
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
 IMAGES_AT_ONCE = 1024
+LOUDEST = 32_768  # of a sample of sound
+HISS = 1_000.0  # deviation of invented samples
+OF_CLIPS = {"mean": [0.0], "scale": [float(LOUDEST)], "low": [-float(LOUDEST)], "high": [float(LOUDEST)]}
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
@@ -41,20 +44,24 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
         and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text. `text` of texts, the rules of `trainers.token_ids`.
+        `missing`, the words that stand for no value in text; `text` of texts, the rules of `trainers.token_ids`; `media`, where
+        files became rows, of `Dataset`.
 
     Raises:
         ValueError: where the training part has a value that is infinite, or an image one that is missing.
     """
     dataset = train.dataset
-    x = dataset.x[train.rows]
     if dataset.kind == "text":
         assert options is not None
-        return {**_about(train), "text": text_preprocessing.fit(x, options)}
-    columns = [_fit_column(column, x[:, i]) for i, column in enumerate(_columns(dataset))]
-    if x.dtype == np.uint8 and dataset.kind == "image":
-        of_values = _byte_statistics(x)
+        return {**_about(train), "text": text_preprocessing.fit(dataset.x[train.rows], options)}
+    columns: list[dict[str, Any]] = []
+    if dataset.kind == "audio":
+        of_values = OF_CLIPS
+    elif dataset.kind == "image" and dataset.x.dtype == np.uint8:
+        of_values = _byte_statistics(dataset.x, train.rows)
     else:
+        x = dataset.x[train.rows]
+        columns = [_fit_column(column, x[:, i]) for i, column in enumerate(_columns(dataset))]
         values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
         _refuse_non_finite(dataset, columns, values)
         of_values = _statistics(values)
@@ -72,6 +79,7 @@ def _about(train: Part) -> dict[str, Any]:
         "shape": list(dataset.x.shape[1:]),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
+        **({} if dataset.media is None else {"media": dict(dataset.media)}),
         "target_mean": of_targets["mean"][0] if regression else 0.0,
         "target_scale": of_targets["scale"][0] if regression else 1.0,
     }
@@ -86,10 +94,13 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
             `(rows, height, width, channels)`, or `(rows,)` of str.
 
     Returns:
-        float32, `(rows, inputs)` or `(rows, channels, height, width)`; int32 `(rows, length)` of texts.
+        float32, `(rows, inputs)`, `(rows, channels, height, width)`, or `(rows, samples)` from -1 to 1; int32
+        `(rows, length)` of texts.
     """
     if preprocessing["kind"] == "text":
         return token_ids.ids(preprocessing["text"], x)
+    if preprocessing["kind"] == "audio":
+        return x.astype(np.float32) / np.float32(LOUDEST)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
     if preprocessing["kind"] == "tabular":
         columns = preprocessing["columns"]
@@ -126,6 +137,8 @@ def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], se
     scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])
     if preprocessing["kind"] == "tabular":
         inside = _synthetic_rows(preprocessing, normal, random)
+    elif preprocessing["kind"] == "audio":
+        inside = normal * HISS
     else:
         channels = normal if normal.ndim == 4 else normal[..., None]
         inside = np.clip(channels * scale + mean, preprocessing["low"], preprocessing["high"])
@@ -209,13 +222,15 @@ def _pixels(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float64).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
 
 
-def _byte_statistics(x: np.ndarray) -> dict[str, list[float]]:
-    """`_statistics` of images of bytes by channel, out of how often each of the 256 values occurs."""
-    channels = (x if x.ndim == 4 else x[..., None]).reshape(-1, x.shape[3] if x.ndim == 4 else 1)
-    counts = np.stack([np.bincount(channels[:, i], minlength=256) for i in range(channels.shape[1])])
-    bytes_ = np.arange(256.0)
-    mean = counts @ bytes_ / len(channels)
-    deviation = np.sqrt(np.sum(counts * (bytes_ - mean[:, None]) ** 2, axis=1) / len(channels))
+def _byte_statistics(x: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
+    """`_statistics` of images of bytes by channel, out of how often each of the 256 values occurs in these rows."""
+    counts = np.zeros((x.shape[3] if x.ndim == 4 else 1, 256), np.int64)
+    for start in range(0, len(rows), IMAGES_AT_ONCE):
+        channels = x[rows[start : start + IMAGES_AT_ONCE]].reshape(-1, len(counts))
+        counts += [np.bincount(channels[:, i], minlength=256) for i in range(len(counts))]
+    bytes_, pixels = np.arange(256.0), counts[0].sum()
+    mean = counts @ bytes_ / pixels
+    deviation = np.sqrt(np.sum(counts * (bytes_ - mean[:, None]) ** 2, axis=1) / pixels)
     low, high = np.argmax(counts > 0, axis=1), 255 - np.argmax(counts[:, ::-1] > 0, axis=1)
     scale = np.where(low == high, 1.0, deviation)
     return {"mean": mean.tolist(), "scale": scale.tolist(), "low": [*map(float, low)], "high": [*map(float, high)]}

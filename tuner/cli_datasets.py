@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Data sets of your own.", no_args_is_help=True)
 
-EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz", ".zip")
 
 Target = Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")]
 Text = Annotated[
@@ -35,6 +35,12 @@ Kinds = Annotated[
 ]
 SplitColumn = Annotated[
     str | None, typer.Option(help="The column that says train, validation or test.", metavar="COLUMN")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=4, max=1024, help="Of a zip of images: pixels of the longer side that all get.")
+]
+SampleRate = Annotated[
+    int | None, typer.Option(min=1_000, max=48_000, help="Of a zip of clips: samples a second that all get.")
 ]
 User = Annotated[str | None, typer.Option(help="Of interactions, the column of who.", metavar="COLUMN")]
 Item = Annotated[str | None, typer.Option(help="Of interactions, the column of what.", metavar="COLUMN")]
@@ -66,7 +72,10 @@ Named = Annotated[str, typer.Argument(help="The data set, NAME or NAME@VERSION."
 @app.command()
 def add(
     file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, help="CSV, TSV, Parquet, or .npz with x and y.")
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, help="CSV, TSV, Parquet, .npz with x and y, or a zip of images or clips."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Left out: the file's name.")] = None,
     target: Target = None,
@@ -79,6 +88,8 @@ def add(
     kind: Kinds = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    image_size: ImageSize = None,
+    sample_rate: SampleRate = None,
     user: User = None,
     item: Item = None,
     rating: Rating = None,
@@ -94,6 +105,7 @@ def add(
     if name is None and file is None:
         raise typer.BadParameter("say --name, or give one FILE that has it")
     said = source(target, text, task, encoding, delimiter, kind, split_column)
+    said |= given(image_size=image_size, sample_rate=sample_rate)
     said |= roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         made = client.upload_dataset(
@@ -168,6 +180,11 @@ def source(
         "columns": columns or None,
         "split_column": split_column,
     }
+    return given(**said)
+
+
+def given(**said: Any) -> dict[str, Any]:
+    """Without what was left out."""
     return {key: value for key, value in said.items() if value is not None}
 
 

@@ -66,7 +66,11 @@ def logs(
 def predict(
     study: StudyName,
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="Rows to predict: CSV, TSV or Parquet with a header.")
+        Path,
+        typer.Argument(
+            exists=True,
+            help="Rows to predict: CSV, TSV or Parquet with a header; or a zip or folder of images or clips.",
+        ),
     ],
     output: Annotated[Path | None, typer.Option(help="A CSV file; left out: stdout.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; left out: the data set's.")] = None,
@@ -88,9 +92,15 @@ def predict(
         why = "no trial is complete yet" if not best else "MLflow has no model of the best trial (yet)"
         terminal.fail(f"{found.name}: {why}; `tuner studies` tells whether it runs, and whether MLflow is behind")
     from tuner import predict as predicting
+    from tuner import predict_files
 
     model = predicting.load(chosen.uri, f"{url}/mlflow", _key())
-    predicted = predicting.predict(model, predicting.read(file, predicting.taken(model), **said))
+    if predict_files.column(model) is not None:
+        predicted = predict_files.predict(model, file)
+    elif file.is_dir():
+        terminal.fail(f"{found.name} predicts rows of a table: give a file and not the folder {file}")
+    else:
+        predicted = predicting.predict(model, predicting.read(file, predicting.taken(model), **said))
     if output is None:
         predicted.to_csv(sys.stdout, index=False)
         return

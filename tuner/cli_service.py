@@ -87,7 +87,9 @@ def worker(
     key = settings.key or settings.worker_key or (file.read_text().strip() if file.exists() else None)
     if key is None:
         terminal.fail(f"no key: set TUNER_KEY to the worker key ({file} on the machine of the control plane)")
-    agent.run(settings.base_url, key, slots=slots, name=name, min_free_mb=settings.min_free_mb)
+    agent.run(
+        settings.base_url, key, slots=slots, name=name, min_free_mb=settings.min_free_mb, weights=settings.weights
+    )
 
 
 def _start_process(name: str, *, with_parent: bool) -> None:

@@ -248,13 +248,13 @@ class Client:
 
         Args:
             name: a new one, or one that gets its next version.
-            data: the one file, csv, tsv, parquet or npz.
+            data: the one file, csv, tsv, parquet, npz or zip.
             train: instead of `data`: rows to learn from.
             validation: beside `train`.
             test: beside `train`.
             source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
-                of interactions `user`, `item`, `rating`, `time`, `user_features`, `item_features`; of series `time`,
-                `series`; of texts `text`.
+                of zips `image_size`, `sample_rate`, `encoding`; of interactions `user`, `item`, `rating`, `time`,
+                `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}

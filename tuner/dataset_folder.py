@@ -15,7 +15,7 @@ from typing import IO
 SOURCE = "source.json"  # what the owner said
 ABOUT = "about.json"  # what inspection found
 PARTS = ("data", "train", "validation", "test")
-EXTENSIONS = ("csv", "tsv", "parquet", "npz")
+EXTENSIONS = ("csv", "tsv", "parquet", "npz", "zip")
 CHUNK_BYTES = 2**20
 
 

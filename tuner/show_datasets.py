@@ -51,6 +51,9 @@ def one(found: DatasetDetail, profile: DatasetProfile) -> None:
     if profile.texts is not None:
         lengths = profile.texts
         console.print(f"texts: {lengths.shortest} to {lengths.longest} characters, half up to {lengths.median:g}")
+    if profile.clips is not None:
+        length = f"{profile.clips.low_s:.2f} to {profile.clips.high_s:.2f} s, half of them up to {profile.clips.median_s:.2f} s"
+        console.print(f"clips: {length}, {profile.clips.sample_rate} samples a second")
     if found.class_rows:
         shown = [f"{each.name} {each.rows}" for each in found.class_rows[:MAX_CLASSES]]
         more = len(found.class_rows) - len(shown)

@@ -51,6 +51,13 @@ class DatasetSource(Body):
     split_column: ColumnName | None = Field(
         default=None, description="The column that says train, validation or test of each row."
     )
+    image_size: Annotated[int, Field(ge=4, le=1024)] | None = Field(
+        default=None, description="Of a zip of images: pixels of the longer side that all get; left out: by the median."
+    )
+    sample_rate: Annotated[int, Field(ge=1_000, le=48_000)] | None = Field(
+        default=None,
+        description="Of a zip of clips: samples a second that all get; left out: as they are, 16000 at most.",
+    )
     user: ColumnName | None = Field(
         default=None, description="Of interactions, the column of who; to recommend items, say user and item."
     )
@@ -175,6 +182,13 @@ class ImagesProfile(Answer):
     high: float
 
 
+class ClipsProfile(Answer):
+    sample_rate: int
+    low_s: float = Field(description="The shortest clip, as it is used.")
+    median_s: float
+    high_s: float
+
+
 class Finding(Answer):
     """Something that its owner should look at."""
 
@@ -196,5 +210,6 @@ class DatasetProfile(Answer):
     columns: list[ColumnProfile] = Field(description="Those that a trainer is given, the first 1,000.")
     images: ImagesProfile | None = None
     texts: TextsProfile | None = None
+    clips: ClipsProfile | None = None
     findings: list[Finding]
     notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

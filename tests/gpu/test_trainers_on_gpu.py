@@ -12,6 +12,7 @@ import torch
 from trainers import catalog, export
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig, TrainingConfig
 from trainers.contract import Part, TrainResult
+from trainers.data import on_device, streaming
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
 from trainers.data.split import splits
@@ -86,3 +87,14 @@ def test_a_model_trained_there_is_kept_and_loaded_on_the_cpu(name: str, config: 
     x, names = load(name).x[:5], list(BUILTIN[name].feature_names)
     predicted = model.predict(pd.DataFrame(x, columns=names) if names else x)
     assert predicted.sum(axis=1).to_numpy() == pytest.approx([1.0] * 5, abs=1e-5)
+
+
+def test_rows_that_stream_give_the_losses_of_rows_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ImageCnnConfig(epochs=2, width=8, augmentation="strong")
+    _, resident = train("digits", config, "cuda:0")
+    on_device.forget()
+    monkeypatch.setattr(streaming, "FREE_SHARE", 0.0)
+    _, streamed = train("digits", config, "cuda:0")
+    on_device.forget()
+
+    assert streamed == pytest.approx(resident, rel=1e-4)

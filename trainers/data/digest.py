@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +18,25 @@ def digest(x: np.ndarray, y: np.ndarray, meaning: object = None) -> str:
         y: `(rows,)` class indices or targets.
         meaning: plain JSON of what the numbers stand for, where they stand for something else.
     """
+    return digest_of_rows(x.shape, x.dtype, [x], y, meaning)
+
+
+def digest_of_rows(
+    shape: tuple[int, ...], dtype: np.dtype[Any], rows: Iterable[np.ndarray], y: np.ndarray, meaning: object = None
+) -> str:
+    """The same of rows that come one by one, or many at once, and make an array of this shape and type in the end."""
     sha256 = hashlib.sha256()
     if meaning is not None:
         sha256.update(json.dumps(meaning, sort_keys=True).encode() + b"\n")
-    for array in (x, y):
-        if array.dtype == object:
-            _add_texts(sha256, array)
+    for size, kind, pieces in ((shape, dtype, rows), (y.shape, y.dtype, [y])):
+        if kind.hasobject:
+            for piece in pieces:
+                _add_texts(sha256, piece)
             continue
-        portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        sha256.update(f"{portable.shape} {portable.dtype.str}\n".encode())
-        sha256.update(portable.tobytes())
+        portable = kind.newbyteorder("<")
+        sha256.update(f"{size} {portable.str}\n".encode())
+        for piece in pieces:
+            sha256.update(np.ascontiguousarray(piece, portable).tobytes())
     return f"sha256:{sha256.hexdigest()}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, interactions, series, tables, targets, text_tables
+from trainers.data import arrays, cells, columns, interactions, media, series, tables, targets, text_tables
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -35,6 +35,8 @@ def load(folder: Path, name: str) -> Dataset:
     Raises:
         FaultsError: where it cannot be used as it is.
     """
+    if zipped := _zips(folder):
+        return media.load(zipped, read_source(folder), name, folder, [])
     about = folder / ABOUT
     accepted = from_json(json.loads(about.read_text(encoding="utf-8"))) if about.exists() else None
     return _read(folder, name, accepted, [])
@@ -57,7 +59,10 @@ def read_new(folder: Path) -> tuple[Dataset, list[str]]:
         FaultsError: where it cannot be used as it is.
     """
     notes: list[str] = []
-    dataset = _read(folder, folder.name, None, notes)
+    if zipped := _zips(folder):
+        dataset = media.load(zipped, read_source(folder), folder.name, folder, notes)
+    else:
+        dataset = _read(folder, folder.name, None, notes)
     return dataset, notes if len(notes) <= MOST_NOTES else [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
 
 
@@ -77,6 +82,12 @@ def describe(dataset: Dataset) -> DatasetInfo:
         class_counts=tuple(np.bincount(trained).tolist()) if dataset.class_names else (),
         parts=None if dataset.part_rows is None else {part: len(rows) for part, rows in dataset.part_rows.items()},
     )
+
+
+def _zips(folder: Path) -> dict[str, Path] | None:
+    """The folder's files by part where they are zips of images or sound."""
+    paths = find_parts(folder)
+    return paths if next(iter(paths.values())).suffix == ".zip" else None
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:

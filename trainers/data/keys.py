@@ -67,6 +67,9 @@ def _read(dataset: Dataset, folder: Path | None, name: str) -> Table:
 
 def _stored(folder: Path, name: str) -> tuple[Table, str | None]:
     paths, source = find_parts(folder), read_source(folder)
+    if next(iter(paths.values())).suffix == ".zip":
+        detail = "a zip has no columns to split by: give parts as the folders train, validation and test"
+        raise FaultsError(Fault(file=next(iter(paths.values())).name, detail=detail))
     if next(iter(paths.values())).suffix == ".npz":
         return arrays.read_columns(paths), arrays.TARGET
     # a Parquet file's ignored columns, and those beside a text, are not read otherwise

@@ -1,4 +1,4 @@
-"""A split's two parts, preprocessed once and resident on a device; kept from trial to trial.
+"""A split's two parts, preprocessed once and resident on a device, or streamed to it; kept from trial to trial.
 
 Owns the only state that outlives a trial: a cache bounded in bytes, the least recently used split leaving first. It is
 read-only for trainers and meant for a process that trains one trial at a time.
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from trainers import preprocessing
 from trainers.contract import Part, Task
+from trainers.data import streaming
 from trainers.data.info import Column
+from trainers.data.streaming import Rows
 from trainers.text_preprocessing import Options
 
 CACHE_BYTES = 2**30
@@ -30,7 +32,8 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)` or `(rows, channels, height, width)`; of texts int32 `(rows, length)`.
+        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`, of texts int32
+            `(rows, length)`; where that is too large for the device, rows that stream to it.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
         x_validation: like x_train.
         y_validation: like y_train.
@@ -41,9 +44,9 @@ class OnDevice:
     """
 
     task: Task
-    x_train: Tensor
+    x_train: Rows
     y_train: Tensor
-    x_validation: Tensor
+    x_validation: Rows
     y_validation: Tensor
     y_raw: np.ndarray
     preprocessing: dict[str, Any]
@@ -56,6 +59,11 @@ class OnDevice:
         return max(1, len(self.preprocessing["class_names"]))
 
     @property
+    def is_of_tokens(self) -> bool:
+        """Whether a row's values are indices, each of which becomes many values in the network."""
+        return bool(self.preprocessing["kind"] == "text")
+
+    @property
     def bytes(self) -> int:
         """Memory held on the device."""
         return sum(tensor.nbytes for tensor in (self.x_train, self.y_train, self.x_validation, self.y_validation))
@@ -66,7 +74,7 @@ class OnDevice:
 
     def row(self) -> Tensor:
         """One row as the exported network takes it, on the CPU."""
-        return self.x_train[:1].cpu()
+        return streaming.first(self.x_train)
 
 
 def prepare(train: Part, validation: Part, device: str, options: Options | None = None) -> OnDevice:
@@ -111,8 +119,9 @@ def _prepare(train: Part, validation: Part, device: str, options: Options | None
 
         return pairs.prepare(train, validation, device)
     fitted = preprocessing.fit(train, options)
-    x_train, y_train = _tensors(train, fitted, device)
-    x_validation, y_validation = _tensors(validation, fitted, device)
+    streamed = streaming.is_too_large((train, validation), fitted, torch.device(device))
+    x_train, y_train = _tensors(train, fitted, device, streamed=streamed)
+    x_validation, y_validation = _tensors(validation, fitted, device, streamed=streamed)
     return OnDevice(
         task=train.dataset.task,
         x_train=x_train,
@@ -122,15 +131,19 @@ def _prepare(train: Part, validation: Part, device: str, options: Options | None
         y_raw=validation.dataset.y[validation.rows],
         preprocessing=fitted,
         dtype=train.dataset.x.dtype,
-        lengths=(x_train != 0).sum(dim=1).cpu() if train.dataset.kind == "text" else None,
+        lengths=torch.ne(x_train, 0).sum(dim=1).cpu()  # texts do not stream
+        if isinstance(x_train, Tensor) and train.dataset.kind == "text"
+        else None,
     )
 
 
-def _tensors(part: Part, fitted: dict[str, Any], device: str) -> tuple[Tensor, Tensor]:
-    x = preprocessing.apply(fitted, part.dataset.x[part.rows])
-    if not np.isfinite(x).all():
-        raise ValueError(f"{part.dataset.name} has values that are missing or infinite")
+def _tensors(part: Part, fitted: dict[str, Any], device: str, *, streamed: bool) -> tuple[Rows, Tensor]:
     y = part.dataset.y[part.rows]
     if part.dataset.task == "regression":
         y = ((y - fitted["target_mean"]) / fitted["target_scale"]).astype(np.float32)[:, None]
+    if streamed:
+        return streaming.Streamed(part, fitted, torch.device(device)), torch.from_numpy(y).to(device)
+    x = preprocessing.apply(fitted, part.dataset.x[part.rows])
+    if not np.isfinite(x).all():
+        raise ValueError(f"{part.dataset.name} has values that are missing or infinite")
     return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)

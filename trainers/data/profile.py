@@ -50,6 +50,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "columns": [],
         "images": None,
         "texts": None,
+        "clips": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -194,6 +195,18 @@ def _texts(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"texts": {**sizes, "empty": dataset.columns[0].missing}}, _duplicates(dataset)
 
 
+# ---- sound -----------------------------------------------------------------------------------------------------------
+
+
+def _clips(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    assert dataset.media is not None
+    rate = dataset.media["sample_rate"]
+    # zeros behind the last sample are padding
+    lengths = [dataset.x.shape[1] - int(np.argmax(row[::-1] != 0)) if row.any() else 0 for row in dataset.x]
+    low, middle, high = (float(each) / rate for each in np.percentile(lengths, [0, 50, 100]))
+    return {"clips": {"sample_rate": rate, "low_s": low, "median_s": middle, "high_s": high}}, _duplicates(dataset)
+
+
 # ---- any kind --------------------------------------------------------------------------------------------------------
 
 
@@ -238,4 +251,5 @@ SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] 
     "tabular": _table,
     "image": _images,
     "text": _texts,
+    "audio": _clips,
 }

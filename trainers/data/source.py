@@ -13,8 +13,9 @@ from trainers.data.faults import Fault, FaultsError, short
 from trainers.data.info import COLUMN_KINDS, ColumnKind
 
 SOURCE = "source.json"
-EXTENSIONS = ("csv", "tsv", "parquet", "npz")
+EXTENSIONS = ("csv", "tsv", "parquet", "npz", "zip")
 PARTS = ("train", "validation", "test")
+BOUNDS = {"image_size": (4, 1024), "sample_rate": (1_000, 48_000)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Source:
         delimiter: between the cells of text files, one character.
         columns: kinds of columns by name.
         split_column: the column that says which part a row is of: `train`, `validation` or `test`.
+        image_size: of the longer side that images of a zip are to have, in pixels.
+        sample_rate: that clips of a zip are to have, in samples a second.
         user: the column of who; with `item` it makes the table one of interactions.
         item: the column of what.
         rating: how much the user liked the item; left out, that there is a row is all that is known.
@@ -44,6 +47,8 @@ class Source:
     delimiter: str | None = None
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
     split_column: str | None = None
+    image_size: int | None = None
+    sample_rate: int | None = None
     user: str | None = None
     item: str | None = None
     rating: str | None = None
@@ -69,6 +74,9 @@ def read_source(folder: Path) -> Source:
     if source.task not in {None, *tasks}:
         faults.append(f"task is {source.task!r}: use {' or '.join(tasks)}, or leave it out")
     faults += delimiter_faults(source.delimiter)
+    for key, (low, high) in BOUNDS.items():
+        if (value := getattr(source, key)) is not None and not (isinstance(value, int) and low <= value <= high):
+            faults.append(f"{key} is {value!r}: use a whole number from {low} to {high}, or leave it out")
     for name, kind in source.columns.items():
         if kind not in COLUMN_KINDS:
             faults.append(f"the kind of column {short(name)!r} is {kind!r}: use one of {', '.join(COLUMN_KINDS)}")

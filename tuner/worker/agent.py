@@ -35,7 +35,9 @@ PREFIX = "tuner-worker-"
 log = structlog.get_logger()
 
 
-def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb: int) -> None:
+def run(
+    url: str, key: str, *, slots: int | None, name: str | None, min_free_mb: int, weights: Path | None = None
+) -> None:
     """Serves until a signal says to stop.
 
     Args:
@@ -44,6 +46,7 @@ def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb:
         slots: how many trials at once; None: one for every GPU, or core.
         name: shown to people; None: the host's name.
         min_free_mb: on the disk for trials' files (TMPDIR); with less, nothing is claimed.
+        weights: the folder of files that trials may begin from.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +69,7 @@ def run(url: str, key: str, *, slots: int | None, name: str | None, min_free_mb:
         with Client(url, key) as client:
             cache = DataCache(client, scratch / "datasets")
             room = Room(scratch, min_free_mb * 2**20, cache)
-            threads = [Slot(client, worker_id, device, trainers, scratch, cache, room) for device in found]
+            threads = [Slot(client, worker_id, device, trainers, scratch, cache, room, weights) for device in found]
             for slot in threads:
                 slot.thread.start()
             log.info("worker started", worker=worker_id, devices=body.devices)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import IO, Literal
 
 from trainers.contract import TrialPruned, TrialStopped
@@ -31,7 +32,7 @@ def main() -> None:
     training = importlib.import_module("tuner.worker.training")
     profiling = importlib.import_module("tuner.worker.profiling")
     saving = importlib.import_module("tuner.worker.saving")
-    device = training.warm_up()
+    device = training.warm_up(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
     _send(pipe, Ready())
 
     while True:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from tuner.domain.ends import Memory
 from tuner.settings import child_environment
@@ -31,11 +32,16 @@ Received = Told | None
 
 
 class Child:
-    """A training process. `inbox` gets its messages, and None once when it has died."""
+    """A training process. `inbox` gets its messages, and None once when it has died.
 
-    def __init__(self, device: Device) -> None:
+    Args:
+        device: that it trains on.
+        weights: the folder of files that trials may begin from.
+    """
+
+    def __init__(self, device: Device, weights: Path | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tuner.worker.child"],
+            [sys.executable, "-m", "tuner.worker.child", *([] if weights is None else [str(weights.absolute())])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

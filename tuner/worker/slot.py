@@ -66,6 +66,7 @@ class Slot:
         scratch: Path,
         cache: DataCache,
         room: Room,
+        weights: Path | None = None,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -73,6 +74,7 @@ class Slot:
         self._scratch = scratch
         self._draining = threading.Event()
         self._room = room
+        self._weights = weights
         self._claimer = Claimer(client, worker_id, trainers, room, self._draining)
         self._child: Child | None = None
         self._checkpoints: Checkpoints | None = None  # of the attempt that is served
@@ -104,7 +106,7 @@ class Slot:
         if self._child is not None and not self._child.is_alive():
             self._drop(self._child)  # what its trainers have started may live on
         if self._child is None:
-            self._child = Child(self._device)
+            self._child = Child(self._device, self._weights)
         return self._child
 
     # ---- one attempt ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainers import catalog, export, memory
+from trainers import catalog, export, memory, pretrained
 from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
 from tuner.worker import failures, loaded, refit
 from tuner.worker.messages import Done, Outcome, Run, Stopped
@@ -26,8 +26,13 @@ Tell = Callable[[int, int, Mapping[str, float]], None]
 """`tell(fold, step, metrics)` sends a report, and raises if the trial should end."""
 
 
-def warm_up() -> str:
-    """Loads all that the first trial would have to wait for; gives the device to train on."""
+def warm_up(weights: Path | None = None) -> str:
+    """Loads all that the first trial would have to wait for; gives the device to train on.
+
+    Args:
+        weights: the folder of files that trials may begin from.
+    """
+    pretrained.folder.set(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(1)  # two one-thread children on two cores beat one with two threads

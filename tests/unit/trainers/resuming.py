@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +18,10 @@ import numpy as np
 import torch
 
 from benchmarks.families import text
+from tests import clips
 from tests.unit.trainers import made_interactions, made_series
+from tests.unit.trainers.stored import store
+from tests.zipped import packed
 from trainers import catalog, checkpoint
 from trainers.configs import (
     ImageCnnConfig,
@@ -29,9 +33,10 @@ from trainers.configs import (
     TrainingConfig,
 )
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
-from trainers.data import parts
+from trainers.data import files, parts
 from trainers.data.info import Column
 from trainers.data.load import load
+from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,16 @@ CASES = {
     "image-cnn, adam, exponential": Case(
         "digits",
         ImageCnnConfig(epochs=4, width=8, dropout=0.2, optimizer="adam", augmentation="strong", schedule="exponential"),
+        2,
+    ),
+    "image-resnet, every augmentation": Case(
+        "digits",
+        ImageResnetConfig(epochs=3, width=4, depth=1, dropout=0.2, augmentation="strong", flip_p=0.5, batch_size=128),
+        2,
+    ),
+    "audio-classifier, masks and mix-up": Case(
+        "tones",
+        AudioClassifierConfig(epochs=4, width=4, depth=2, mels=16, dropout=0.2, augmentation="strong", batch_size=16),
         2,
     ),
     "mixed columns, classes drawn alike": Case(
@@ -214,6 +229,13 @@ def mixed() -> Dataset:
             Column("lift", "boolean"),
         ),
     )
+
+
+@cache
+def tones() -> Dataset:
+    """Clips of sound out of a zip."""
+    with tempfile.TemporaryDirectory() as folder:
+        return files.load(store(Path(folder, "set"), {"data.zip": packed(clips.tones())}), "tones")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
     assert catalog.get("image-mlp") is catalog.for_kind("image")
+    assert catalog.get("audio-classifier") is catalog.for_kind("audio")
     assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
     assert catalog.get("recommender") is catalog.for_kind("interactions")
     assert catalog.get("sequence") is catalog.for_kind("series")
@@ -42,8 +43,8 @@ def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    known = "image-cnn, image-mlp, recommender, sequence, tabular-mlp, text-classifier"
-    with pytest.raises(catalog.UnknownTrainerError, match=known):
+    names = "audio-classifier, image-cnn, image-mlp, image-resnet, recommender, sequence, tabular-mlp, text-classifier"
+    with pytest.raises(catalog.UnknownTrainerError, match=names):
         catalog.get("image-mpl")
 
 

@@ -16,13 +16,16 @@ import pytest
 import torch
 
 from tests import strangers
+from tests.clips import tones
 from tests.unit.trainers.stored import store
-from trainers import export, image_cnn, image_mlp, preprocessing, tabular_mlp
+from tests.zipped import digits, packed
+from trainers import catalog, export, image_cnn, image_mlp, preprocessing, tabular_mlp
 from trainers.configs import ImageCnnConfig, ImageMlpConfig, TabularMlpConfig
 from trainers.contract import Part, TrainResult
 from trainers.data import files
 from trainers.data.builtin import BUILTIN
 from trainers.data.load import load
+from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 STRANGER = """
 import sys, mlflow.pyfunc, numpy as np, pandas as pd
@@ -212,3 +215,58 @@ def test_warming_up_leaves_exporting_quick_and_harmless(tmp_path: Path) -> None:
     export.save_model(result, tmp_path / "model", BUILTIN["iris"])
 
     assert (tmp_path / "model/MLmodel").is_file()
+
+
+FILES_STRANGER = """
+import sys, json, mlflow.pyfunc, pandas as pd
+from pathlib import Path
+folder, files, column = sys.argv[1:]
+model = mlflow.pyfunc.load_model(folder)
+rows = pd.DataFrame({column: [file.read_bytes() for file in sorted(Path(files).iterdir())]})
+print(model.predict(rows).to_json(orient="values", double_precision=15))
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "config", "needed"),
+    [
+        ("image", ImageCnnConfig(epochs=1, width=8), ["pillow"]),
+        ("image", ImageResnetConfig(epochs=1, width=4, depth=1), ["pillow"]),
+        (
+            "audio",
+            AudioClassifierConfig(epochs=2, width=4, depth=2, mels=16, augmentation="strong"),
+            ["scipy", "soundfile"],
+        ),
+    ],
+    ids=["image-cnn", "image-resnet", "audio-classifier"],
+)
+def test_a_model_of_files_predicts_files_as_the_training_code_does(
+    column: str, config: Any, needed: list[str], tmp_path: Path
+) -> None:
+    content = digits(100) if column == "image" else tones()
+    dataset = files.load(store(tmp_path / "set", {"data.zip": packed(content)}), "d")
+    order = np.random.default_rng(0).permutation(len(content))
+    train = catalog.load(next(each for each in catalog.TRAINERS.values() if each.config is type(config)))
+    result = train(
+        *(Part(dataset, order[:70]), Part(dataset, order[70:]), config, lambda _step, _metrics: None),
+        device="cpu",
+        seed=0,
+        objective=("loss", "minimize"),
+    )
+    export.save_model(result, tmp_path / "model", dataset)
+    (tmp_path / "files").mkdir()
+    for i, name in enumerate(sorted(content)[:70]):
+        (tmp_path / "files" / f"{i:03}").write_bytes(content[name])
+    printed = strangers.run(FILES_STRANGER, tmp_path / "model", tmp_path / "files", column, folder=tmp_path)
+
+    predicted = np.array(json.loads(printed.splitlines()[-1]))
+    assert predicted == pytest.approx(expected(result, dataset.x[:70]), abs=1e-5)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert [(each.name, each.type.name) for each in model.metadata.signature.inputs] == [(column, "binary")]
+    lines = (tmp_path / "model/requirements.txt").read_text().splitlines()
+    assert [line.split("==")[0] for line in lines] == ["mlflow", "numpy", "pandas", "torch", *needed]
+    example = model.metadata.load_input_example(str(tmp_path / "model"))
+    assert len(model.predict(example)) == 3
+    assert not {*example[column]} & {*content.values()}, "nobody's own data"
+    with pytest.raises(ValueError, match=r"row 1: it is no (PNG|WAV)"):
+        model.predict(pd.DataFrame({column: [example[column][0], b"?"]}))

@@ -1,0 +1,64 @@
+"""`image-resnet`: a residual net of swept depth and width on images of any size, from chance or from weights on disk."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from trainers import augmentation, loop, pretrained, resnets, tasks
+from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
+from trainers.data import on_device
+from trainers.media_configs import ImageResnetConfig
+
+
+def train(
+    train_part: Part,
+    validation_part: Part,
+    config: ImageResnetConfig,
+    report: Report,
+    *,
+    device: str,
+    seed: int,
+    objective: Objective,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> TrainResult:
+    """Trains on one part, judges each epoch on the other and gives back the best epoch.
+
+    Args:
+        train_part: the rows to learn from; preprocessing is fitted on them alone.
+        validation_part: the rows to compare epochs by.
+        config: the hyperparameters.
+        report: called after each epoch; what it raises ends the training.
+        device: as torch names it, `cpu` or `cuda:0`.
+        seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
+        objective: the metric and direction by which the best epoch is chosen.
+        checkpoint: to go on from, and to keep the state of the training in.
+
+    Raises:
+        WeightsError: the config's weights are not here, or do not fit the network.
+    """
+    torch.manual_seed(seed)
+    data = on_device.prepare(train_part, validation_part, device)
+    _, channels, height, width = data.x_train.shape
+    network = resnets.Resnet(channels, min(height, width), data.outputs, config)
+    if config.weights is not None:
+        pretrained.begin_from(network, config.weights, resnets.HEAD)
+    network.to(device)
+    if data.x_train.is_cuda:
+        convert_conv2d_weight_memory_format(network, torch.channels_last)  # as tensor cores read images
+    strengths = augmentation.image_strengths(config, min(height, width))
+    problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
+    augment = augmentation.of_images(strengths, augmentation.darkest(data.preprocessing, device), seed)
+    result = loop.fit(
+        network,
+        problem,
+        data,
+        config,
+        report,
+        augment=augment,
+        seed=seed,
+        objective=objective,
+        checkpoint=checkpoint,
+    )
+    convert_conv2d_weight_memory_format(result.network, torch.contiguous_format)
+    return result
