@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "audio", "interactions", "series", "text"]
+Kind = Literal["tabular", "image", "text", "audio", "interactions", "series"]
 Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
@@ -108,9 +108,8 @@ class Dataset:
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
             `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
-            for audio (images and clips are not always in memory whole), `(rows,)` of str for text.
-            In a table NaN is a missing value; a boolean is 0 or 1, a date
-            days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
+            for audio, `(rows,)` of str for text; not always in memory whole. In a table NaN is a missing value; a boolean is
+            0 or 1, a date days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
             Interactions and series are such tables, whose columns have roles.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
         feature_names: one per column for tabular data, the text's column, empty for images.

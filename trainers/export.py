@@ -27,9 +27,9 @@ from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
+TOKENISER = Path(token_ids.__file__)
 MEDIA_CODE = Path(__file__).with_name("exported_media.py")
 DECODERS = {"image": Path(pixels.__file__), "audio": Path(waves.__file__)}
-TOKENISER = Path(token_ids.__file__)
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 DECODING = {"image": ("pillow",), "audio": ("scipy", "soundfile")}
 FORMS = {"interactions": export_recommender, "series": export_sequence}
@@ -60,8 +60,7 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         mlflow.pyfunc.save_model(
             path=folder,
             python_model=str(form.CODE if (form := _form(result)) else MEDIA_CODE if column else MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)}
-            | ({"decoder": str(DECODERS[column])} if column else {}),
+            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(*DECODING.get(column, ())),
@@ -77,7 +76,7 @@ def warm_up() -> None:
 
 
 def signature(result: TrainResult) -> ModelSignature:
-    """What the model takes and gives: named columns, one of texts or of files among them, or a tensor of raw images.
+    """What the model takes and gives: named columns, a column of texts or of files, or a tensor of raw images.
 
     A column is of the type that reading the training file gives it: text where a number, a boolean or a date is written
     in a way of its own. One that had missing values is optional.
@@ -87,10 +86,10 @@ def signature(result: TrainResult) -> ModelSignature:
         return form.signature(facts, _type)
     if facts["kind"] == "tabular":
         takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
-    elif "media" in facts:
-        takes = Schema([ColSpec("binary", facts["media"]["column"])])
     elif facts["kind"] == "text":
         takes = Schema([ColSpec("string", facts["feature_names"][0])])
+    elif "media" in facts:
+        takes = Schema([ColSpec("binary", facts["media"]["column"])])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
     gives = facts["class_names"] or ["prediction"]
@@ -142,10 +141,10 @@ def _example(result: TrainResult) -> Any:
     facts = result.preprocessing
     if form := _form(result):
         return form.example(facts, result.example)
-    if "media" in facts:
-        return pd.DataFrame({facts["media"]["column"]: _files(facts["media"], result.example)})
     if facts["kind"] == "text":
         return pd.DataFrame({facts["feature_names"][0]: pd.Series(result.example, dtype="str")})
+    if "media" in facts:
+        return pd.DataFrame({facts["media"]["column"]: _files(facts["media"], result.example)})
     if facts["kind"] != "tabular":
         return result.example
     return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})

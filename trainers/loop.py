@@ -189,8 +189,7 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    is_text = isinstance(data.x_validation, Tensor) and not data.x_validation.is_floating_point()
-    row_values = math.prod(data.x_validation.shape[1:]) * (TOKEN_VALUES if is_text else 1)
+    row_values = math.prod(data.x_validation.shape[1:]) * (TOKEN_VALUES if data.is_of_tokens else 1)
     chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
     with torch.inference_mode():
         pieces = streaming.pieces(data.x_validation, chunk_rows)

@@ -44,8 +44,8 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
         and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text; `media`, where files became rows, of `Dataset`. `text` of
-        texts, the rules of `trainers.token_ids`.
+        `missing`, the words that stand for no value in text; `text` of texts, the rules of `trainers.token_ids`; `media`, where
+        files became rows, of `Dataset`.
 
     Raises:
         ValueError: where the training part has a value that is infinite, or an image one that is missing.

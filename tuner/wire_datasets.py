@@ -209,7 +209,7 @@ class DatasetProfile(Answer):
     target: NumbersOut | None = Field(description="Of regression.")
     columns: list[ColumnProfile] = Field(description="Those that a trainer is given, the first 1,000.")
     images: ImagesProfile | None = None
-    clips: ClipsProfile | None = None
     texts: TextsProfile | None = None
+    clips: ClipsProfile | None = None
     findings: list[Finding]
     notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

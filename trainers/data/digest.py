@@ -30,8 +30,8 @@ def digest_of_rows(
         sha256.update(json.dumps(meaning, sort_keys=True).encode() + b"\n")
     for size, kind, pieces in ((shape, dtype, rows), (y.shape, y.dtype, [y])):
         if kind.hasobject:
-            for texts in pieces:
-                _add_texts(sha256, texts)
+            for piece in pieces:
+                _add_texts(sha256, piece)
             continue
         portable = kind.newbyteorder("<")
         sha256.update(f"{size} {portable.str}\n".encode())

@@ -32,8 +32,8 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`; of texts int32
-            `(rows, length)`; where images or clips are too large for the device, rows that stream to it.
+        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`, of texts int32
+            `(rows, length)`; where that is too large for the device, rows that stream to it.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
         x_validation: like x_train.
         y_validation: like y_train.
@@ -57,6 +57,11 @@ class OnDevice:
     def outputs(self) -> int:
         """Values that a network must give per row."""
         return max(1, len(self.preprocessing["class_names"]))
+
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether a row's values are indices, each of which becomes many values in the network."""
+        return bool(self.preprocessing["kind"] == "text")
 
     @property
     def bytes(self) -> int:
@@ -126,8 +131,8 @@ def _prepare(train: Part, validation: Part, device: str, options: Options | None
         y_raw=validation.dataset.y[validation.rows],
         preprocessing=fitted,
         dtype=train.dataset.x.dtype,
-        lengths=torch.ne(x_train, 0).sum(dim=1).cpu()
-        if train.dataset.kind == "text" and isinstance(x_train, Tensor)
+        lengths=torch.ne(x_train, 0).sum(dim=1).cpu()  # texts do not stream
+        if isinstance(x_train, Tensor) and train.dataset.kind == "text"
         else None,
     )
 

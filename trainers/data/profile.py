@@ -49,8 +49,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "target": None if dataset.class_names else _numbers(dataset.y),
         "columns": [],
         "images": None,
-        "clips": None,
         "texts": None,
+        "clips": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -186,6 +186,15 @@ def _images(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"images": {**sizes, **values}}, _duplicates(dataset)
 
 
+# ---- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _texts(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    lengths = np.fromiter(map(len, dataset.x), np.int64, len(dataset.x))
+    sizes = {"shortest": int(lengths.min()), "median": float(np.median(lengths)), "longest": int(lengths.max())}
+    return {"texts": {**sizes, "empty": dataset.columns[0].missing}}, _duplicates(dataset)
+
+
 # ---- sound -----------------------------------------------------------------------------------------------------------
 
 
@@ -196,15 +205,6 @@ def _clips(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     lengths = [dataset.x.shape[1] - int(np.argmax(row[::-1] != 0)) if row.any() else 0 for row in dataset.x]
     low, middle, high = (float(each) / rate for each in np.percentile(lengths, [0, 50, 100]))
     return {"clips": {"sample_rate": rate, "low_s": low, "median_s": middle, "high_s": high}}, _duplicates(dataset)
-
-
-# ---- texts -----------------------------------------------------------------------------------------------------------
-
-
-def _texts(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
-    lengths = np.fromiter(map(len, dataset.x), np.int64, len(dataset.x))
-    sizes = {"shortest": int(lengths.min()), "median": float(np.median(lengths)), "longest": int(lengths.max())}
-    return {"texts": {**sizes, "empty": dataset.columns[0].missing}}, _duplicates(dataset)
 
 
 # ---- any kind --------------------------------------------------------------------------------------------------------
@@ -250,6 +250,6 @@ def _duplicates(dataset: Dataset) -> list[Finding]:
 SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] = {
     "tabular": _table,
     "image": _images,
-    "audio": _clips,
     "text": _texts,
+    "audio": _clips,
 }

@@ -43,8 +43,8 @@ def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    known = "audio-classifier, image-cnn, image-mlp, image-resnet, recommender, sequence, tabular-mlp, text-classifier"
-    with pytest.raises(catalog.UnknownTrainerError, match=known):
+    names = "audio-classifier, image-cnn, image-mlp, image-resnet, recommender, sequence, tabular-mlp, text-classifier"
+    with pytest.raises(catalog.UnknownTrainerError, match=names):
         catalog.get("image-mpl")
 
 
