@@ -191,6 +191,8 @@ def _dataset(name: str) -> Dataset:
         return made_interactions.dataset(ratings=name == "ratings")
     if name == "series":
         return made_series.dataset()
+    if name == "tones":
+        return tones()
     if name == "reviews":
         return reviews()
     return mixed() if name == "mixed" else load(name)
