@@ -1,6 +1,6 @@
 """Augmentation of whole batches on the device they live on: pure functions of a batch and a generator.
 
-Owns the presets. Shapes: B rows, C channels, H and W pixels, F features, T classes.
+Owns the presets. Shapes: B rows, C channels, H and W pixels, F features, L tokens, T classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from trainers.configs import ImageConfig, TabularMlpConfig
+from trainers.configs import ImageConfig, TabularMlpConfig, TextClassifierConfig
+from trainers.token_ids import UNKNOWN
 
 Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -84,6 +85,8 @@ TABULAR_PRESETS = {
     "strong": TabularStrengths(noise_std=0.2, feature_dropout=0.1, mixup_alpha=0.2),
 }
 
+WORD_DROPOUT_PRESETS = {"none": 0.0, "light": 0.1, "strong": 0.3}  # shares of tokens
+
 
 def image_strengths(config: ImageConfig, side: int) -> ImageStrengths:
     """A config's strengths: its own where it names them, else its preset's."""
@@ -105,6 +108,11 @@ def tabular_strengths(config: TabularMlpConfig) -> TabularStrengths:
         feature_dropout=preset.feature_dropout if config.feature_dropout is None else config.feature_dropout,
         mixup_alpha=preset.mixup_alpha if config.mixup_alpha is None else config.mixup_alpha,
     )
+
+
+def word_dropout_of(config: TextClassifierConfig) -> float:
+    """A config's share of tokens: its own where it names one, else its preset's."""
+    return WORD_DROPOUT_PRESETS[config.augmentation] if config.word_dropout is None else config.word_dropout
 
 
 def darkest(preprocessing: dict[str, Any], device: str) -> Tensor:
@@ -173,6 +181,20 @@ def of_rows(strengths: TabularStrengths, numbers: int, device: torch.device, see
         return x, targets
 
     return Augment(augment, draws)
+
+
+def of_tokens(share: float, device: torch.device, seed: int) -> Augment | None:
+    """Builds the augmentation of the numbers of tokens `(B, L)`; None where no share of them is changed."""
+    if share == 0:
+        return None
+    draws = Draws.seeded(device, seed)
+    return Augment(lambda x, targets: (word_dropout(x, share, draws.generator), targets), draws)
+
+
+def word_dropout(x: Tensor, share: float, generator: Generator) -> Tensor:
+    """Makes a share of tokens unknown ones, which keeps the length of a text `(B, L)`."""
+    dropped = (torch.rand(x.shape, device=x.device, generator=generator) < share) & (x > UNKNOWN)
+    return x.masked_fill(dropped, UNKNOWN)
 
 
 def flip(x: Tensor, chance: float, generator: Generator) -> Tensor:

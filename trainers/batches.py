@@ -12,6 +12,8 @@ from torch import Generator, Tensor
 
 from trainers.configs import TrainingConfig
 
+SORTED_BATCHES = 16  # that take their rows from one draw, sorted by length
+
 Draw = Callable[[], Tensor]
 """The row indices of an epoch, `(rows,)` int64 on the CPU, in the order in which they are used."""
 
@@ -38,3 +40,19 @@ def drawer(y: Tensor, classes: int, config: TrainingConfig, generator: Generator
         return members[starts[drawn] + places.long()]
 
     return balanced
+
+
+def cut(order: Tensor, steps: int, lengths: Tensor | None, generator: Generator) -> list[Tensor]:
+    """An epoch's batches, of nearly equal size; of rows of many lengths a batch has similar ones, as far as chance goes.
+
+    Args:
+        order: of a `Draw`.
+        steps: batches.
+        lengths: of all rows of the training part, `(rows,)`; None: they have no lengths.
+        generator: on the CPU; of it the batches' order is drawn, where rows have lengths.
+    """
+    if lengths is None:
+        return list(order.tensor_split(steps))
+    blocks = order.tensor_split(max(1, steps // SORTED_BATCHES))
+    batches = torch.cat([block[lengths[block].argsort(stable=True)] for block in blocks]).tensor_split(steps)
+    return [batches[step] for step in torch.randperm(steps, generator=generator).tolist()]

@@ -21,6 +21,7 @@ from trainers.configs import (
     RecommenderConfig,
     SequenceConfig,
     TabularMlpConfig,
+    TextClassifierConfig,
     TrainingConfig,
 )
 from trainers.contract import Direction, Kind, Task, TrainResult
@@ -49,9 +50,6 @@ METRICS: dict[Task, dict[str, Direction]] = {
     },
 }
 """Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
-
-NO_FINAL_KINDS: frozenset[Kind] = frozenset({"interactions", "series"})
-"""Kinds of data whose models do not predict row by row: they cannot be scored on a test part yet, and have no final model."""
 
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
@@ -95,6 +93,8 @@ class UnknownTrainerError(LookupError):
             super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(trainers()))}")
         self.name = name
 
+
+LEAST_STEPS = 4  # of an epoch; with fewer, a batch is nearly the whole training part
 
 SHARED_SPACE: dict[str, Any] = {
     "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -196,6 +196,23 @@ TRAINERS: dict[str, Trainer] = {
             entry_point="trainers.sequence:train",
             default_space=SEQUENCE_SPACE,
         ),
+        Trainer(
+            name="text-classifier",
+            version="1",
+            summary="Small network on the words, characters or bytes of texts in any language.",
+            kinds=("text",),
+            tasks=("classification", "regression"),
+            config=TextClassifierConfig,
+            entry_point="trainers.text_classifier:train",
+            default_space={
+                **SHARED_SPACE,
+                "architecture": {"type": "categorical", "choices": ["embedding_bag", "cnn"]},
+                "tokens": {"type": "categorical", "choices": ["word", "char"]},
+                "ngrams": {"type": "int", "low": 1, "high": 3},
+                "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
+                "width": {"type": "int", "low": 16, "high": 256, "log": True},
+            },
+        ),
     )
 }
 
@@ -230,6 +247,19 @@ def get(name: str) -> Trainer:
 def for_kind(kind: Kind) -> Trainer:
     """The trainer of a study that names none: the first that fits this kind of data."""
     return next(trainer for trainer in trainers().values() if kind in trainer.kinds)
+
+
+def space_for(trainer: Trainer, rows: int) -> dict[str, Any]:
+    """A trainer's default search space without batches of more than a quarter of the rows to learn from.
+
+    Of a categorical `batch_size` the smallest choice stays in any case.
+    """
+    space = dict(trainer.default_space)
+    batch_size = space.get("batch_size", {})
+    if "choices" in batch_size:
+        choices = [choice for choice in batch_size["choices"] if choice * LEAST_STEPS <= rows]
+        space["batch_size"] = {**batch_size, "choices": choices or [min(batch_size["choices"])]}
+    return space
 
 
 def hyperparameters(trainer: Trainer) -> list[hyper.Hyperparameter]:

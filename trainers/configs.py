@@ -182,3 +182,45 @@ class SequenceConfig(TrainingConfig):
     dropout: float = number(0.0, 0.0, 0.95, "Share of units dropped in training.")
     epochs: int = whole(50, 1, 10_000, "Passes over the training part.")
     augmentation: str = choice("none", ("none",), "There is none for series.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextClassifierConfig(TrainingConfig):
+    """`text-classifier`: tokens of texts in any language through a small network of one of four architectures."""
+
+    architecture: str = choice(
+        "embedding_bag",
+        ("embedding_bag", "cnn", "gru", "transformer"),
+        "The mean of the tokens' vectors; convolutions over neighbouring ones; recurrent units; self-attention.",
+    )
+    tokens: str = choice(
+        "word",
+        ("word", "char", "byte"),
+        "What a text is cut into; a Chinese character, as any sign of a script without blanks, is a word.",
+    )
+    ngrams: int = whole(2, 1, 6, "Up to so many neighbouring words, characters or bytes together are a token, too.")
+    min_count: int = whole(2, 1, 1000, "Texts of the training part that a token must be in to have a vector.", log=True)
+    vocabulary_size: int = whole(20_000, 16, 1_000_000, "Most tokens that have a vector: the most frequent.", log=True)
+    max_length: int = whole(
+        256, 1, 8192, "Words, characters or bytes that are read of a text; what follows is left out.", log=True
+    )
+    width: int = whole(
+        64, 1, 4096, "Numbers of a token's vector, and units, channels or width of the layers behind it.", log=True
+    )
+    depth: int = whole(
+        1,
+        0,
+        8,
+        "Layers behind the vectors: convolutions, recurrent layers or transformer blocks, at least one; behind the mean "
+        "of embedding_bag fully connected ones, of which each next has half the units, at least 8.",
+    )
+    kernel_size: int = whole(3, 1, 15, "For cnn: neighbouring tokens that a convolution sees.")
+    batch_norm: bool = switch("Batch normalisation of what is pooled of a text, or in embedding_bag's layers.")
+    dropout: float = number(
+        0.3, 0.0, 0.95, "Share of what is pooled of a text, and of hidden units, dropped in training."
+    )
+    learning_rate: float = number(3e-3, 1e-8, 100.0, "Peak learning rate; the schedule scales it.", log=True)
+    epochs: int = whole(20, 1, 10_000, "Passes over the training part.")
+    word_dropout: float | None = number(
+        None, 0.0, 0.9, f"Share of tokens that are made unknown in training. {BY_PRESET}"
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "interactions", "series"]
+Kind = Literal["tabular", "image", "interactions", "series", "text"]
 Task = Literal["classification", "regression", "recommendation"]
 Direction = Literal["maximize", "minimize"]
 
@@ -107,11 +107,12 @@ class Dataset:
         kind: which trainers fit.
         task: what is predicted.
         x: raw rows, `(rows, features)` for tabular, `(rows, height, width)` or
-            `(rows, height, width, channels)` for image. In a table NaN is a missing value; a boolean is 0 or 1, a date
+            `(rows, height, width, channels)` for image, `(rows,)` of str for text.
+            In a table NaN is a missing value; a boolean is 0 or 1, a date
             days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
             Interactions and series are such tables, whose columns have roles.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
-        feature_names: one per column for tabular data, empty for images.
+        feature_names: one per column for tabular data, the text's column, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.

@@ -21,11 +21,12 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import export_recommender, export_sequence, preprocessing
+from trainers import export_recommender, export_sequence, preprocessing, token_ids
 from trainers.contract import Dataset, TrainResult
 from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
+TOKENISER = Path(token_ids.__file__)
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 FORMS = {"interactions": export_recommender, "series": export_sequence}
 RAW_TYPES = {
@@ -54,7 +55,7 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         mlflow.pyfunc.save_model(
             path=folder,
             python_model=str(form.CODE if (form := _form(result)) else MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts), **_tables(result)},
+            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(),
@@ -70,7 +71,7 @@ def warm_up() -> None:
 
 
 def signature(result: TrainResult) -> ModelSignature:
-    """What the model takes and gives: named columns, or a tensor of raw images.
+    """What the model takes and gives: named columns, one of texts among them, or a tensor of raw images.
 
     A column is of the type that reading the training file gives it: text where a number, a boolean or a date is written
     in a way of its own. One that had missing values is optional.
@@ -80,6 +81,8 @@ def signature(result: TrainResult) -> ModelSignature:
         return form.signature(facts, _type)
     if facts["kind"] == "tabular":
         takes = Schema([ColSpec(_type(each), each["name"], required=not each["optional"]) for each in facts["columns"]])
+    elif facts["kind"] == "text":
+        takes = Schema([ColSpec("string", facts["feature_names"][0])])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
     gives = facts["class_names"] or ["prediction"]
@@ -98,8 +101,10 @@ def _form(result: TrainResult) -> Any:
     return FORMS.get(result.preprocessing["kind"])
 
 
-def _tables(result: TrainResult) -> dict[str, str]:
-    """The code with which other models read the columns of a table."""
+def _code(result: TrainResult) -> dict[str, str]:
+    """The code that a model runs beside its network: the tokeniser, or that with which others read columns of a table."""
+    if result.preprocessing["kind"] == "text":
+        return {"token_ids": str(TOKENISER)}
     return {"tables": str(MODEL_CODE)} if _form(result) else {}
 
 
@@ -107,7 +112,8 @@ def _save_network(result: TrainResult, path: Path) -> None:
     # the example has at least two rows: torch.export takes a dimension of one for a constant
     raw = result.example
     x = torch.from_numpy(raw if _form(result) else preprocessing.apply(result.preprocessing, raw))
-    with warnings.catch_warnings():
+    # loops within a network are traced by torch's compiler, which warns of gradients
+    with warnings.catch_warnings(), torch.no_grad():
         # torch's own GRU keeps a list of its weights, which is made anew while it is traced
         warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
         program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
@@ -128,6 +134,8 @@ def _example(result: TrainResult) -> Any:
     facts = result.preprocessing
     if form := _form(result):
         return form.example(facts, result.example)
+    if facts["kind"] == "text":
+        return pd.DataFrame({facts["feature_names"][0]: pd.Series(result.example, dtype="str")})
     if facts["kind"] != "tabular":
         return result.example
     return pd.DataFrame({each["name"]: _raw(each, result.example[:, i]) for i, each in enumerate(facts["columns"])})

@@ -1,11 +1,12 @@
 """A trained model as MLflow runs it: raw rows in, class probabilities or targets out. Copied into every model folder.
 
 MLflow executes this file where the model is loaded, so it imports nothing of this project. Beside it lie a network
-(`torch.export`) and the JSON of `trainers.preprocessing`; nothing here is pickled.
+(`torch.export`), the JSON of `trainers.preprocessing` and, for texts, `trainers/token_ids.py`; nothing here is pickled.
 """
 
 import json
 import math
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         """Reads the model's files; called once, before any prediction."""
         self.preprocessing = json.loads(Path(context.artifacts["preprocessing"]).read_text(encoding="utf-8"))
         self.network = torch.export.load(context.artifacts["network"]).module()
+        code = context.artifacts.get("token_ids")
+        self.ids = None if code is None else runpy.run_path(code)["ids"]
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predicts raw rows.
@@ -34,14 +37,18 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
             model_input: a DataFrame with the feature columns in any order, as the training file had them: a missing
                 value is None or NaN, a column that had some may be left out, and a category may be a new one; for an
                 image model an array `(rows, height, width)` or `(rows, height, width, channels)` (mlflow warns of a
-                hint that says so).
+                hint that says so); for a text model the column of texts, of which a missing one is an empty one.
             params: of a classifier, `{"output": "class"}` asks for the class that a row is taken for.
 
         Returns:
             One row per row: for classification a column of probabilities per class, named after it, or where asked for
             one column `prediction` of class names; for regression one column `prediction` in the target's unit.
         """
-        x = torch.from_numpy(preprocessed(self.preprocessing, model_input))
+        if self.ids is None:
+            x = torch.from_numpy(preprocessed(self.preprocessing, model_input))
+        else:
+            texts = model_input[self.preprocessing["feature_names"][0]]
+            x = torch.from_numpy(self.ids(self.preprocessing["text"], texts.where(texts.notna(), "").astype("str")))
         with torch.inference_mode():
             predicted = self.network(x).double().numpy()
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None

@@ -41,6 +41,7 @@ from trainers.tasks import Problem
 # so that a large validation part does not need memory for all of its activations
 VALIDATION_CHUNK = 16_384  # rows
 VALIDATION_VALUES = 2**20  # of the network's input: of images it takes fewer rows
+TOKEN_VALUES = 64  # what a token's number becomes
 EXAMPLE_ROWS = 3
 LATENCY_RUNS = 20
 
@@ -84,7 +85,7 @@ def fit(
     while not _is_over(progress, config):
         step = progress.step + 1
         started = perf_counter()
-        drawn = draw().to(data.x_train.device).tensor_split(steps)
+        drawn = [each.to(data.x_train.device) for each in batches.cut(draw(), steps, data.lengths, shuffling)]
         train_loss = _train_epoch(
             network, problem, data.x_train, drawn, config, move, schedule, (step - 1) * steps, augment
         )
@@ -135,7 +136,7 @@ def _train_epoch(
     network: nn.Module,
     problem: Problem,
     x_train: Tensor,
-    drawn: tuple[Tensor, ...],
+    drawn: list[Tensor],
     config: TrainingConfig,
     move: optimizers.Step,
     schedule: schedules.Schedule,
@@ -183,7 +184,8 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // data.x_validation[0].numel()))
+    row_values = data.x_validation[0].numel() * (1 if data.x_validation.is_floating_point() else TOKEN_VALUES)
+    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
     with torch.inference_mode():
         outputs = memory.in_chunks(network, data.x_validation, chunk_rows)
         loss = problem.loss(outputs, problem.validation_targets).item()

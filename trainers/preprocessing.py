@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from trainers import text_preprocessing, token_ids
 from trainers.contract import Dataset, Part
 from trainers.data.cells import MISSING
 from trainers.data.info import Column
+from trainers.text_preprocessing import Options
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
@@ -25,23 +27,30 @@ IMAGES_AT_ONCE = 1024
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
-def fit(train: Part) -> dict[str, Any]:
+def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     """Fits a training part's preprocessing.
 
     Values of tables are standardised by column, images by channel over all pixels, regression targets as one column.
     What is constant in the training part is only centred: its scale is 1.
 
+    Args:
+        train: the training part.
+        options: for texts, what a config says of tokens.
+
     Returns:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
         and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text.
+        `missing`, the words that stand for no value in text. `text` of texts, the rules of `trainers.token_ids`.
 
     Raises:
         ValueError: where the training part has a value that is infinite, or an image one that is missing.
     """
     dataset = train.dataset
     x = dataset.x[train.rows]
+    if dataset.kind == "text":
+        assert options is not None
+        return {**_about(train), "text": text_preprocessing.fit(x, options)}
     columns = [_fit_column(column, x[:, i]) for i, column in enumerate(_columns(dataset))]
     if x.dtype == np.uint8 and dataset.kind == "image":
         of_values = _byte_statistics(x)
@@ -49,6 +58,12 @@ def fit(train: Part) -> dict[str, Any]:
         values = _values(columns, x.astype(np.float64)) if dataset.kind == "tabular" else _pixels(x)
         _refuse_non_finite(dataset, columns, values)
         of_values = _statistics(values)
+    return {**_about(train), "columns": columns, "missing": sorted(MISSING), **of_values}
+
+
+def _about(train: Part) -> dict[str, Any]:
+    """What is said of rows of every kind, and the scale of targets."""
+    dataset = train.dataset
     of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
     return {
@@ -57,9 +72,6 @@ def fit(train: Part) -> dict[str, Any]:
         "shape": list(dataset.x.shape[1:]),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
-        "columns": columns,
-        "missing": sorted(MISSING),
-        **of_values,
         "target_mean": of_targets["mean"][0] if regression else 0.0,
         "target_scale": of_targets["scale"][0] if regression else 1.0,
     }
@@ -71,11 +83,13 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
     Args:
         preprocessing: of `fit`.
         x: raw rows as `Dataset` has them, `(rows, features)`, `(rows, height, width)` or
-            `(rows, height, width, channels)`.
+            `(rows, height, width, channels)`, or `(rows,)` of str.
 
     Returns:
-        float32, `(rows, inputs)` or `(rows, channels, height, width)`.
+        float32, `(rows, inputs)` or `(rows, channels, height, width)`; int32 `(rows, length)` of texts.
     """
+    if preprocessing["kind"] == "text":
+        return token_ids.ids(preprocessing["text"], x)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
     if preprocessing["kind"] == "tabular":
         columns = preprocessing["columns"]
@@ -105,6 +119,8 @@ def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], se
     Returns:
         `(rows, *shape)` of `dtype`.
     """
+    if preprocessing["kind"] == "text":
+        return text_preprocessing.synthetic(rows)
     random = np.random.default_rng(seed)
     normal = random.standard_normal((rows, *preprocessing["shape"]))
     scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])

@@ -25,29 +25,37 @@ def measure(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray) -> dict[
         ranks: `(pairs,)` place of the item, from 0.
         relevant: `(users,)` items that were to be found; 0 for a user who does not count.
     """
+    names, found = by_user(users, ranks, relevant)
+    return dict(zip(names, found.mean(axis=0).tolist(), strict=True))
+
+
+def by_user(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The metrics' names and, of each user who counts, their values `(counted, metrics)`; arguments as of `measure`."""
     found = {}
     for k in TOP:
         found[f"recall_at_{k}"] = _recall(users, ranks, relevant, k)
         found[f"ndcg_at_{k}"] = _ndcg(users, ranks, relevant, k)
-    return found
+    return list(found), np.column_stack(list(found.values()))
 
 
 def curve(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray) -> dict[str, Any]:
     """Recall by the length of the list, as plain JSON: `recall_at_k` with `k` and `recall`."""
     lengths = list(range(1, CURVE + 1))
-    recall = [round(_recall(users, ranks, relevant, k), DIGITS) for k in lengths]
+    recall = [round(float(_recall(users, ranks, relevant, k).mean()), DIGITS) for k in lengths]
     return {"task": "recommendation", "recall_at_k": {"k": lengths, "recall": recall}}
 
 
-def _recall(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> float:
+def _recall(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     hits = np.bincount(users[ranks < k], minlength=len(relevant))
     counted = relevant > 0
-    return float(np.mean(hits[counted] / np.minimum(relevant[counted], k)))
+    shares: np.ndarray = hits[counted] / np.minimum(relevant[counted], k)
+    return shares
 
 
-def _ndcg(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> float:
+def _ndcg(users: np.ndarray, ranks: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     within = ranks < k
     gains = np.bincount(users[within], 1 / np.log2(ranks[within] + 2), minlength=len(relevant))
     best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])
     counted = relevant > 0
-    return float(np.mean(gains[counted] / best[np.minimum(relevant[counted], k)]))
+    gained: np.ndarray = gains[counted] / best[np.minimum(relevant[counted], k)]
+    return gained

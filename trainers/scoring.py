@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainers import metrics, preprocessing
+from trainers import held_out, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
 from trainers.data.split import Splits
 
@@ -56,6 +56,10 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores
         test: the rows to score on.
         seed: of the bootstrap.
     """
+    if test.dataset.kind in {"interactions", "series"}:
+        seen = held_out.look(result, learnt, test)
+        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed)
+        return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
     y, task = test.dataset.y[test.rows], test.dataset.task
     y_learnt = learnt.dataset.y[learnt.rows]
     measure = MEASURES[task]

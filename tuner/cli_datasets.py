@@ -19,6 +19,10 @@ app = typer.Typer(help="Data sets of your own.", no_args_is_help=True)
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
 
 Target = Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")]
+Text = Annotated[
+    str | None,
+    typer.Option(help="The column of texts to predict from, in any language; others are ignored.", metavar="COLUMN"),
+]
 Task = Annotated[str | None, typer.Option(help="classification or regression; left out: inferred from the target.")]
 Encoding = Annotated[str | None, typer.Option(help="Of a text file, for example latin-1; left out: utf-8.")]
 Delimiter = Annotated[str | None, typer.Option(help="Of a text file, for example ';'.")]
@@ -66,6 +70,7 @@ def add(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Left out: the file's name.")] = None,
     target: Target = None,
+    text: Text = None,
     train: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Instead of FILE.")] = None,
     validation: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Beside --train.")] = None,
     test: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Beside --train.")] = None,
@@ -88,7 +93,7 @@ def add(
 
     if name is None and file is None:
         raise typer.BadParameter("say --name, or give one FILE that has it")
-    said = source(target, task, encoding, delimiter, kind, split_column)
+    said = source(target, text, task, encoding, delimiter, kind, split_column)
     said |= roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         made = client.upload_dataset(
@@ -140,6 +145,7 @@ def listed(as_json: AsJson = False) -> None:
 
 def source(
     target: str | None,
+    text: str | None,
     task: str | None,
     encoding: str | None,
     delimiter: str | None,
@@ -155,6 +161,7 @@ def source(
         columns[column] = kind
     said = {
         "target": target,
+        "text": text,
         "task": task,
         "encoding": encoding,
         "delimiter": delimiter,

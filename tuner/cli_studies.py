@@ -23,6 +23,7 @@ def submit(
         str | None, typer.Option(help="A data set's name, or a file to upload.", metavar="NAME|FILE")
     ] = None,
     target: cli_datasets.Target = None,
+    text: cli_datasets.Text = None,
     task: cli_datasets.Task = None,
     encoding: cli_datasets.Encoding = None,
     delimiter: cli_datasets.Delimiter = None,
@@ -48,7 +49,7 @@ def submit(
     from tuner import watching
 
     spec = _spec_from(file, dataset, trials)
-    source = cli_datasets.source(target, task, encoding, delimiter, kind, split_column)
+    source = cli_datasets.source(target, text, task, encoding, delimiter, kind, split_column)
     source |= cli_datasets.roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         if dataset is not None:

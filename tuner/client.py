@@ -254,7 +254,7 @@ class Client:
             test: beside `train`.
             source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
                 of interactions `user`, `item`, `rating`, `time`, `user_features`, `item_features`; of series `time`,
-                `series`.
+                `series`; of texts `text`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}

@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from trainers.catalog import NO_FINAL_KINDS
 from tuner import specs
 from tuner.domain import ends
 from tuner.domain.ends import EndDetail
@@ -90,10 +89,6 @@ def require_possible(connection: Connection, study: Any, spec: StudySpec) -> Non
     if spec.is_external:
         raise WrongStateError(f"study {study.name} is run by a loop of your own: fit its best parameters there")
     facts = studies.facts(study)
-    if facts["dataset"]["kind"] in NO_FINAL_KINDS:
-        raise WrongStateError(
-            f"study {study.name}: models of {facts['dataset']['kind']} are not scored on a test part yet"
-        )
     if facts["split"]["test"] == 0:
         raise WrongStateError(f"study {study.name} has no test part to score a final model on: submit one that has")
     if best_trial(connection, study, spec) is None:

@@ -102,7 +102,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
             "dataset": dataset.name,
             "trainer": trainer.name,
             "objectives": _objectives(spec, dataset),
-            "search_space": _search_space(spec, trainer),
+            "search_space": _search_space(spec, trainer, dataset),
         }
     )
     _check_hyperparameters(spec, trainer, dataset)
@@ -112,7 +112,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
     _check_metrics(spec, dataset)
     search_rules.check_search(spec)
     sizes = split_sizes or _split_sizes(spec, dataset)
-    spec = _with_finalize(spec, dataset, has_test=sizes["test"] > 0)
+    spec = _with_finalize(spec, has_test=sizes["test"] > 0)
     facts = {
         "task": dataset.task,
         "dataset": _dataset_facts(found),
@@ -163,11 +163,12 @@ def _objectives(spec: StudySpec, dataset: DatasetInfo) -> list[Objective]:
     ]
 
 
-def _search_space(spec: StudySpec, trainer: catalog.Trainer) -> dict[str, Parameter]:
-    """The user's space, or the trainer's without what the user fixed."""
+def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> dict[str, Parameter]:
+    """The user's space, or the trainer's for so many rows, without what the user fixed."""
     if spec.search_space is not None:
         return spec.search_space
-    default = {name: dict(entry) for name, entry in trainer.default_space.items() if name not in spec.fixed}
+    whole = catalog.space_for(trainer, (dataset.parts or {}).get("train", dataset.rows))
+    default = {name: dict(entry) for name, entry in whole.items() if name not in spec.fixed}
     for name, entry in list(default.items()):
         when = dict(entry.pop("when", None) or {})
         for parent in [parent for parent in when if parent in spec.fixed]:
@@ -258,15 +259,11 @@ def _split_sizes(spec: StudySpec, dataset: DatasetInfo) -> dict[str, Any]:
     return {"test": sizes.test, "folds": [{"train": train, "validation": held} for train, held in sizes.folds]}
 
 
-def _with_finalize(spec: StudySpec, dataset: DatasetInfo, *, has_test: bool) -> StudySpec:
-    is_scored = dataset.kind not in catalog.NO_FINAL_KINDS
-    if spec.finalize and not is_scored:
-        detail = f"models of {dataset.kind} are not scored on a test part yet: leave it out"
-        raise InvalidError([FieldError("/finalize", detail)])
+def _with_finalize(spec: StudySpec, *, has_test: bool) -> StudySpec:
     if spec.finalize and not has_test:
         detail = "there is no test part to score a final model on: give evaluation.test a share, or leave this out"
         raise InvalidError([FieldError("/finalize", detail)])
-    return spec.model_copy(update={"finalize": has_test and is_scored if spec.finalize is None else spec.finalize})
+    return spec.model_copy(update={"finalize": has_test if spec.finalize is None else spec.finalize})
 
 
 def _works(sizes_with: Callable[..., split.SplitSizes]) -> bool:

@@ -48,6 +48,9 @@ def one(found: DatasetDetail, profile: DatasetProfile) -> None:
     if profile.images is not None:
         size = f"{profile.images.height} x {profile.images.width}, {profile.images.channels} channels"
         console.print(f"images: {size}, pixels {profile.images.low:.5g} to {profile.images.high:.5g}")
+    if profile.texts is not None:
+        lengths = profile.texts
+        console.print(f"texts: {lengths.shortest} to {lengths.longest} characters, half up to {lengths.median:g}")
     if found.class_rows:
         shown = [f"{each.name} {each.rows}" for each in found.class_rows[:MAX_CLASSES]]
         more = len(found.class_rows) - len(shown)

@@ -75,7 +75,7 @@ class FinalOut(Answer):
     epochs: int | None = Field(description="Trained: the trial's best number; null: the trainer has no such thing.")
     metrics: dict[str, Score] | None = Field(description="On the test part, by bare names; null until complete.")
     baseline: dict[str, float] | None = Field(
-        description="What the trivial answer scores there: the majority, or the mean, of what was learnt."
+        description="What the trivial answer scores there: the majority, mean or most popular learnt, or the last value."
     )
     model: str | None = Field(description="Its name in MLflow's registry; null until MLflow shows it.")
     model_version: str | None

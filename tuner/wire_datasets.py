@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StrictStr
 from tuner.wire import Answer, Body
 
 ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
+ShownKind = ColumnKind | Literal["text"]
 ColumnName = Annotated[StrictStr, Field(min_length=1, max_length=1_000)]
 DatasetName = Annotated[
     StrictStr,
@@ -72,6 +73,9 @@ class DatasetSource(Body):
     item_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
         default=[], description="Of interactions, columns that tell of the item."
     )
+    text: ColumnName | None = Field(
+        default=None, description="The column of texts to predict from, in any language; others are ignored."
+    )
 
 
 class DatasetOut(Answer):
@@ -97,7 +101,7 @@ class DatasetPage(Answer):
 
 class ColumnOut(Answer):
     name: str
-    kind: ColumnKind
+    kind: ShownKind
     role: str = Field(
         default="",
         description="Of interactions: user, item, time, user feature or item feature; of series: time, series or target.",
@@ -156,6 +160,13 @@ class ColumnProfile(Answer):
     top: list[ValueOut] | None = None
 
 
+class TextsProfile(Answer):
+    shortest: int = Field(description="Characters.")
+    median: float
+    longest: int
+    empty: int = Field(description="Rows.")
+
+
 class ImagesProfile(Answer):
     height: int
     width: int
@@ -184,5 +195,6 @@ class DatasetProfile(Answer):
     target: NumbersOut | None = Field(description="Of regression.")
     columns: list[ColumnProfile] = Field(description="Those that a trainer is given, the first 1,000.")
     images: ImagesProfile | None = None
+    texts: TextsProfile | None = None
     findings: list[Finding]
     notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.families import text
 from tests import strangers
 from tests.acceptance.waiting import ended
-from tuner import up
+from tuner import predict, up
 from tuner.client import Client, ClientError
 
 PREDICT = """
@@ -124,3 +125,30 @@ def test_arrays_of_images_are_trained_on(client: Client, tmp_path: Path) -> None
     spec = {"name": name, "dataset": f"{name}@1", "fixed": {"epochs": 3}, "budget": {"trials": 1}}
     study = ended(client, client.submit(spec).id)
     assert (study.spec.trainer, study.progress.complete) == ("image-mlp", 1)
+
+
+def test_a_column_of_chinese_texts_ends_as_a_model_that_tells_good_from_bad(
+    service: up.Service, client: Client, tmp_path: Path
+) -> None:
+    reviews = text.reviews(900).assign(length=lambda table: table["text"].str.len())
+    reviews.iloc[:700].to_csv(tmp_path / "reviews.csv", index=False, encoding="gb18030")
+    name = f"reviews {uuid.uuid4().hex[:8]}"
+    uploaded = client.upload_dataset(
+        name, data=tmp_path / "reviews.csv", text="text", target="label", encoding="gb18030"
+    )
+    assert (uploaded.kind, uploaded.features, [c.kind for c in uploaded.columns]) == ("text", 1, ["text"])
+    assert uploaded.notes == ["length: ignored beside the text; leave text out to predict from columns"]
+
+    spec = {"name": name, "dataset": name, "fixed": {"epochs": 6}, "budget": {"trials": 1}}
+    dry = client.dry_run(spec)
+    assert (dry.spec.trainer, dry.facts["dataset"]["columns"]) == ("text-classifier", {"text": "text"})
+    study = ended(client, client.submit(spec).id)
+    assert study.progress.complete == 1
+    best = client.best(study.id)[0]
+
+    reviews.iloc[700:].drop(columns="label").to_csv(tmp_path / "new.csv", index=False, encoding="gb18030")
+    model = predict.load(str(best.model_uri), f"{service.settings.base_url}/mlflow", service.admin_key)
+    predicted = predict.predict(model, predict.read(tmp_path / "new.csv", predict.taken(model), encoding="gb18030"))
+    assert list(predicted.columns) == ["text", "length", "neg", "pos", "prediction"]
+    truth = reviews["label"].iloc[700:].to_numpy()
+    assert (predicted["prediction"] == truth).mean() > max((truth == "pos").mean(), (truth == "neg").mean()) + 0.1

@@ -21,12 +21,14 @@ def test_a_table_of_series_ends_as_forecasts_of_each(service: up.Service, client
     made_series.table().to_csv(file, index=False)
     client.upload_dataset(file.stem, data=file, time="month", series="shop", target="sold")
     fixed = {"epochs": 20, "horizon": 4, "architecture": "tcn"}
-    spec = {"name": file.stem, "dataset": file.stem, "fixed": fixed, "budget": {"trials": 2}}
+    spec = {"name": file.stem, "dataset": file.stem, "fixed": fixed, "budget": {"trials": 2}, "finalize": True}
 
     study = ended(client, client.submit(spec).id)
 
     assert (study.state, study.progress.complete) == ("completed", 2)
     assert (study.spec.trainer, study.spec.evaluation.time) == ("sequence", "month")
+    assert study.final is not None
+    assert (study.final.metrics or {})["rmse"].value < (study.final.baseline or {})["rmse"]
     sizes = client.dry_run(spec | {"name": "again"}).facts["split"]
     assert (sizes["test"], sizes["folds"][0]["validation"]) == (57, 57)  # whole months of three shops
 

@@ -44,13 +44,23 @@ def test_events_end_as_items_for_users_known_and_new(command: Any, client: Clien
     shown = command("dataset", "add", str(file), *said)
     assert "80 users and 60 items, 720 events" in " ".join(shown.split())
 
-    spec = {"name": file.stem, "dataset": file.stem, "fixed": {"epochs": 10, "batch_size": 64}, "budget": {"trials": 2}}
+    spec = {
+        "name": file.stem,
+        "dataset": file.stem,
+        "fixed": {"epochs": 10, "batch_size": 64},
+        "budget": {"trials": 2},
+        "finalize": True,
+    }
     study = ended(client, client.submit(spec).id)
     assert (study.state, study.progress.complete) == ("completed", 2)
     assert (study.spec.trainer, study.spec.objectives[0].metric) == ("recommender", "ndcg_at_10")  # type: ignore[index]
     assert "u000" not in client.dataset(file.stem).model_dump_json()
     best = client.best(study.id)[0]
     assert (best.metrics or {})["val/recall_at_10"] > 0.8
+    assert study.final is not None
+    scores = study.final.metrics or {}
+    assert scores["ndcg_at_10"].low <= scores["ndcg_at_10"].value <= scores["ndcg_at_10"].high
+    assert scores["ndcg_at_10"].value > (study.final.baseline or {})["ndcg_at_10"]
 
     asked = tmp_path / "asked.csv"
     pd.DataFrame({"who": ["u001", "new"], "club": ["b", "c"], "note": ["x", "y"], "k": [4, 2]}).to_csv(

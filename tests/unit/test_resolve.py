@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
-from trainers import catalog
 from trainers.data.builtin import BUILTIN
 from tuner.datasets import Found
 from tuner.domain.errors import InvalidError
 from tuner.domain.spec import StudySpec
-from tuner.resolve import Resolved, _with_finalize, resolve
+from tuner.resolve import Resolved, resolve
 
 
 def study(**changes: Any) -> StudySpec:
@@ -52,15 +50,6 @@ def test_a_final_model_is_made_wherever_there_is_a_test_part_unless_one_says_not
     assert "no test part" in pointers(evaluation={"test": 0}, finalize=True)["/finalize"]
 
 
-@pytest.mark.parametrize("kind", sorted(catalog.NO_FINAL_KINDS))
-def test_what_cannot_be_scored_row_by_row_has_no_final_model(kind: Any) -> None:
-    info = dataclasses.replace(BUILTIN["diabetes"], kind=kind)
-
-    assert _with_finalize(study(), info, has_test=True).finalize is False
-    with pytest.raises(InvalidError, match=f"models of {kind}"):
-        _with_finalize(study(finalize=True), info, has_test=True)
-
-
 def test_an_external_study_has_no_final_model() -> None:
     external = {
         "trainer": "external",
@@ -70,6 +59,13 @@ def test_an_external_study_has_no_final_model() -> None:
     }
     assert resolved(**external).spec.finalize is False
     assert "external" in pointers(**external, finalize=True)["/finalize"]
+
+
+@pytest.mark.parametrize(("dataset", "sizes"), [("iris", [16, 32]), ("breast_cancer", [16, 32, 64, 128])])
+def test_the_default_space_fits_the_rows(dataset: str, sizes: list[int]) -> None:
+    space = resolved(dataset=dataset).spec.search_space or {}
+
+    assert space["batch_size"].cells() == sizes
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, interactions, series, tables, targets
+from trainers.data import arrays, cells, columns, interactions, series, tables, targets, text_tables
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -82,13 +82,16 @@ def describe(dataset: Dataset) -> DatasetInfo:
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
     source, paths = read_source(folder), find_parts(folder)
     if next(iter(paths.values())).suffix == ".npz":
-        if interactions.are_said(source) or series.are_said(source):
-            detail = "user, item, time and series are columns of a table, and this is none: leave them out"
+        if interactions.are_said(source) or series.are_said(source) or source.text is not None:
+            detail = "user, item, time, series and text are columns of a table, and this is none: leave them out"
             raise FaultsError(Fault(file=SOURCE, detail=detail))
         x, table = arrays.read(paths)
         source = replace(source, target=arrays.TARGET, split_column=None)
     else:
         x, table = None, tables.read(paths, source)
+    if source.text is not None and (interactions.are_said(source) or series.are_said(source)):
+        detail = "text goes with a target alone: leave it out, or user, item, time and series"
+        raise FaultsError(Fault(file=SOURCE, detail=detail))
     if interactions.are_said(source):
         _refuse_unknown(table, source)
         described, target = interactions.read(table, source, accepted.columns if accepted else None, notes)
@@ -109,12 +112,15 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     )
     part_rows = _part_rows(table, source)
     _refuse_small_classes(table, source.target, target, part_rows)
-    kind: Kind = "tabular" if x is None or x.ndim == 2 else "image"
-    described = accepted.columns if accepted else _describe(table, source, notes) if kind == "tabular" else ()
-    if kind == "tabular":
-        x = _encode(table, described)
+    kind: Kind = "text" if source.text is not None else "tabular" if x is None or x.ndim == 2 else "image"
+    features: tuple[Column, ...] = ()
+    if kind == "text":
+        x, features = text_tables.read(table, source, notes)
+    elif kind == "tabular":
+        features = accepted.columns if accepted else _describe(table, source, notes)
+        x = _encode(table, features)
     assert x is not None
-    return _made(name, kind, x, described, target, part_rows)
+    return _made(name, kind, x, features, target, part_rows)
 
 
 def _made(
@@ -142,7 +148,7 @@ def _made(
 def _refuse_unknown(table: Table, source: Source) -> None:
     """Refuses what the owner says of columns that are not there, or are something else."""
     there = some(table.columns)
-    named = [name for name in (*source.columns, source.split_column) if name is not None]
+    named = [name for name in (*source.columns, source.split_column, source.text) if name is not None]
     faults = [
         table.fault(f"there is no such column, as {SOURCE} says: there are {there}", column=name)
         for name in named

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 
 from trainers.contract import Kind, Task
 
-ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
-COLUMN_KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
+ColumnKind = Literal["number", "category", "boolean", "date", "ignore", "text"]
+COLUMN_KINDS: tuple[ColumnKind, ...] = tuple(kind for kind in get_args(ColumnKind) if kind != "text")
+"""Those that an owner may say a column is; the one text is named by itself."""
 
 USER, ITEM, TIME, SERIES, TARGET = "user", "item", "time", "series", "target"
 FEATURE = {USER: "user feature", ITEM: "item feature"}
@@ -22,7 +23,8 @@ class Column:
 
     Attributes:
         name: as the file's header has it.
-        kind: `number`, `category`, `boolean` or `date`; ignored columns are not among a data set's columns.
+        kind: `number`, `category`, `boolean` or `date`, or `text` of the one column that is read as such; ignored columns
+            are not among a data set's columns.
         categories: of a category, its different values as text; a raw row holds their index.
         missing: rows without a value.
         format: how its cells are written, as `trainers.data.cells` knows it; empty where they are nothing special.
@@ -52,8 +54,8 @@ class DatasetInfo:
         kind: which trainers fit.
         task: what is predicted.
         rows: how many, of all parts together.
-        shape: of one raw row: `(features,)`, or `(height, width)` or `(height, width, channels)` in pixels.
-        feature_names: one per column for tabular data, empty for images.
+        shape: of one raw row: `(features,)`, or `(height, width)` or `(height, width, channels)` in pixels, or `()`, a text.
+        feature_names: one per column for tabular data, the text's column, empty for images.
         class_names: one per class, in the order of the class indices; empty for regression.
         digest: `sha256:…` of its rows: the same rows have the same digest.
         columns: one per feature name, in the same order.

@@ -69,9 +69,9 @@ def _stored(folder: Path, name: str) -> tuple[Table, str | None]:
     paths, source = find_parts(folder), read_source(folder)
     if next(iter(paths.values())).suffix == ".npz":
         return arrays.read_columns(paths), arrays.TARGET
-    # a Parquet file's ignored columns are not read otherwise
+    # a Parquet file's ignored columns, and those beside a text, are not read otherwise
     said = {column: kind for column, kind in source.columns.items() if column != name}
-    return tables.read(paths, replace(source, columns=said)), source.target
+    return tables.read(paths, replace(source, columns=said, split_column=name)), source.target
 
 
 def _built_in(dataset: Dataset) -> tuple[Table, None]:

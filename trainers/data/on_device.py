@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from torch import Tensor
 from trainers import preprocessing
 from trainers.contract import Part, Task
 from trainers.data.info import Column
+from trainers.text_preprocessing import Options
 
 CACHE_BYTES = 2**30
-_cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str], OnDevice] = OrderedDict()
+_cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str, Options | None], OnDevice] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,14 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)` or `(rows, channels, height, width)`.
+        x_train: float32 `(rows, inputs)` or `(rows, channels, height, width)`; of texts int32 `(rows, length)`.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
         x_validation: like x_train.
         y_validation: like y_train.
         y_raw: validation's classes or targets as they were given, `(rows,)`, on the CPU.
         preprocessing: fitted on the training part, as `trainers.preprocessing` describes it.
         dtype: of raw rows.
+        lengths: of the rows of x_train that are filled up with zeros, `(rows,)` on the CPU; None where none are.
     """
 
     task: Task
@@ -46,6 +48,7 @@ class OnDevice:
     y_raw: np.ndarray
     preprocessing: dict[str, Any]
     dtype: np.dtype[Any]
+    lengths: Tensor | None = field(default=None, kw_only=True)
 
     @property
     def outputs(self) -> int:
@@ -66,18 +69,25 @@ class OnDevice:
         return self.x_train[:1].cpu()
 
 
-def prepare(train: Part, validation: Part, device: str) -> OnDevice:
+def prepare(train: Part, validation: Part, device: str, options: Options | None = None) -> OnDevice:
     """Gives a split's tensors, out of the cache where it has them.
+
+    Args:
+        train: the training part.
+        validation: the validation part.
+        device: as torch names it.
+        options: of `trainers.preprocessing.fit`.
 
     Raises:
         ValueError: where a part is empty, or has an infinite value or an image with a missing one.
     """
     # the columns too: how their cells are written is not in the digest, but in the preprocessing
-    key = (train.dataset.digest, train.dataset.columns, _rows_digest(train.rows), _rows_digest(validation.rows), device)
+    rows = _rows_digest(train.rows), _rows_digest(validation.rows)
+    key = (train.dataset.digest, train.dataset.columns, *rows, device, options)
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
-    prepared = _prepare(train, validation, device)
+    prepared = _prepare(train, validation, device, options)
     _cache[key] = prepared
     while len(_cache) > 1 and sum(each.bytes for each in _cache.values()) > CACHE_BYTES:
         _cache.popitem(last=False)
@@ -93,14 +103,14 @@ def _rows_digest(rows: np.ndarray) -> str:
     return hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()
 
 
-def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
+def _prepare(train: Part, validation: Part, device: str, options: Options | None) -> OnDevice:
     if not len(train.rows) or not len(validation.rows):
         raise ValueError(f"{train.dataset.name}: the training and the validation part need at least one row each")
     if train.dataset.kind == "interactions":
         from trainers import pairs  # noqa: PLC0415 - it is made of what is defined here
 
         return pairs.prepare(train, validation, device)
-    fitted = preprocessing.fit(train)
+    fitted = preprocessing.fit(train, options)
     x_train, y_train = _tensors(train, fitted, device)
     x_validation, y_validation = _tensors(validation, fitted, device)
     return OnDevice(
@@ -112,6 +122,7 @@ def _prepare(train: Part, validation: Part, device: str) -> OnDevice:
         y_raw=validation.dataset.y[validation.rows],
         preprocessing=fitted,
         dtype=train.dataset.x.dtype,
+        lengths=(x_train != 0).sum(dim=1).cpu() if train.dataset.kind == "text" else None,
     )
 
 

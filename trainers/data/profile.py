@@ -32,8 +32,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
     """Profiles a data set.
 
     Returns:
-        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`);
-        and `findings`, each with `what`, the `column` or None, and `text`.
+        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`,
+        `texts`); and `findings`, each with `what`, the `column` or None, and `text`.
     """
     section = SECTIONS.get(dataset.kind)
     facts, findings = section(dataset) if section is not None else ({}, [])
@@ -49,6 +49,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
         "target": None if dataset.class_names else _numbers(dataset.y),
         "columns": [],
         "images": None,
+        "texts": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -184,6 +185,15 @@ def _images(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"images": {**sizes, **values}}, _duplicates(dataset)
 
 
+# ---- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _texts(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    lengths = np.fromiter(map(len, dataset.x), np.int64, len(dataset.x))
+    sizes = {"shortest": int(lengths.min()), "median": float(np.median(lengths)), "longest": int(lengths.max())}
+    return {"texts": {**sizes, "empty": dataset.columns[0].missing}}, _duplicates(dataset)
+
+
 # ---- any kind --------------------------------------------------------------------------------------------------------
 
 
@@ -201,13 +211,15 @@ def _imbalance(dataset: Dataset, classes: list[int]) -> list[Finding]:
 
 def _duplicates(dataset: Dataset) -> list[Finding]:
     """Rows that are there twice, with one target or with two, and within one part or on both sides of a split."""
-    flat = np.ascontiguousarray(dataset.x).reshape(len(dataset.x), -1)
-    hashes = np.fromiter((hash(row.tobytes()) for row in flat), np.int64, len(flat))
+    rows = len(dataset.x)
+    is_text = dataset.kind == "text"
+    looked = dataset.x if is_text else np.ascontiguousarray(dataset.x).reshape(rows, -1)
+    hashes = np.fromiter((hash(row if is_text else row.tobytes()) for row in looked), np.int64, rows)
     _, members, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     copies = int((counts - 1).sum())
     found = []
     if copies:
-        text = f"{copies} of {len(flat)} rows are copies of others: those of one kind may lie on both sides of a split"
+        text = f"{copies} of {rows} rows are copies of others: those of one kind may lie on both sides of a split"
         found.append(_finding("duplicates", text))
     if dataset.task == "classification":
         odd = len(np.unique(members * max(1, len(dataset.class_names)) + dataset.y)) - len(counts)
@@ -222,4 +234,8 @@ def _duplicates(dataset: Dataset) -> list[Finding]:
     return found
 
 
-SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] = {"tabular": _table, "image": _images}
+SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] = {
+    "tabular": _table,
+    "image": _images,
+    "text": _texts,
+}

@@ -35,6 +35,7 @@ class Source:
         series: the column that says which series a row is of, where there are several.
         user_features: columns that tell of the user, the same in all rows of one.
         item_features: columns that tell of the item.
+        text: the one column to predict from, as text in any language; the others are ignored.
     """
 
     target: str | None = None
@@ -50,6 +51,7 @@ class Source:
     series: str | None = None
     user_features: Sequence[str] = ()
     item_features: Sequence[str] = ()
+    text: str | None = None
 
 
 def read_source(folder: Path) -> Source:

@@ -164,10 +164,11 @@ def _read_parquet(path: Path, source: Source) -> File:
         raise
     except Exception as error:  # Arrow does not say what a damaged file makes it raise
         raise FaultsError(Fault(file=path.name, detail=f"it is no Parquet file: {short(str(error))}")) from None
+    wanted = {source.text, source.target, source.split_column} if source.text in names else set(names)
     columns = {
         name: _typed(path.name, name, table.column(i))
         for i, name in enumerate(names)
-        if source.columns.get(name) != "ignore"
+        if name in wanted and source.columns.get(name) != "ignore"
     }
     return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows)
 

@@ -23,7 +23,7 @@ from tuner.tracking import names
 MAX_NOTE = 10_000  # characters; MLflow takes 20,000 on an experiment
 MAX_DIGEST = 36  # of a data set, as MLflow has it; the whole one is a tag
 MAX_SCHEMA = 1_000_000
-COLUMN_TYPES = {"number": "double", "category": "string", "boolean": "boolean", "date": "datetime"}
+COLUMN_TYPES = {"number": "double", "category": "string", "boolean": "boolean", "date": "datetime", "text": "string"}
 MAX_ERROR = 1_000  # in a tag; the whole text is an artifact
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.families import text
 from tests.unit.trainers import made_interactions, made_series
 from trainers import catalog, checkpoint
 from trainers.configs import (
@@ -24,6 +25,7 @@ from trainers.configs import (
     RecommenderConfig,
     SequenceConfig,
     TabularMlpConfig,
+    TextClassifierConfig,
     TrainingConfig,
 )
 from trainers.contract import Dataset, Part, State, TrainResult, TrialStopped
@@ -81,6 +83,16 @@ CASES = {
     "mixed columns, classes drawn alike": Case(
         "mixed", TabularMlpConfig(**TABULAR, class_weighting="sampling", augmentation="light"), 4
     ),
+    **{
+        f"texts, {architecture}": Case(
+            "reviews",
+            TextClassifierConfig(
+                architecture=architecture, epochs=4, width=16, max_length=20, dropout=0.2, augmentation="strong"
+            ),
+            2,
+        )
+        for architecture in ("embedding_bag", "cnn", "gru", "transformer")
+    },
     "early stopping": Case(
         "diabetes",
         TabularMlpConfig(epochs=60, learning_rate=0.02, schedule="constant", early_stopping_patience=4),
@@ -164,12 +176,20 @@ def _dataset(name: str) -> Dataset:
         return made_interactions.dataset(ratings=name == "ratings")
     if name == "series":
         return made_series.dataset()
+    if name == "reviews":
+        return reviews()
     return mixed() if name == "mixed" else load(name)
 
 
 def digest(network: torch.nn.Module) -> str:
     bytes_ = b"".join(value.numpy().tobytes() for _, value in sorted(network.state_dict().items()))
     return hashlib.sha256(bytes_).hexdigest()
+
+
+@cache
+def reviews() -> Dataset:
+    """Real texts, in Chinese."""
+    return text.as_dataset("reviews", text.reviews(200))
 
 
 @cache

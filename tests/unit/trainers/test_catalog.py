@@ -38,10 +38,12 @@ def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
     assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
     assert catalog.get("recommender") is catalog.for_kind("interactions")
     assert catalog.get("sequence") is catalog.for_kind("series")
+    assert catalog.get("text-classifier") is catalog.for_kind("text")
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(catalog.UnknownTrainerError, match="image-cnn, image-mlp, recommender, sequence, tabular-mlp"):
+    known = "image-cnn, image-mlp, recommender, sequence, tabular-mlp, text-classifier"
+    with pytest.raises(catalog.UnknownTrainerError, match=known):
         catalog.get("image-mpl")
 
 
@@ -84,6 +86,18 @@ def test_both_ends_of_the_default_space_are_valid_values(trainer: catalog.Traine
             assert getattr(config, name) == value
         for other, values in distribution.get("when", {}).items():
             assert set(values) <= set(trainer.default_space[other]["choices"])
+
+
+@by_name
+def test_a_default_space_has_no_batches_of_more_than_a_quarter_of_the_rows(trainer: catalog.Trainer) -> None:
+    whole = trainer.default_space["batch_size"]["choices"]
+
+    assert catalog.space_for(trainer, 10**6) == trainer.default_space
+    for rows, greatest in ((4 * max(whole) - 1, max(whole) / 2), (150, 37), (1, min(whole))):
+        space = catalog.space_for(trainer, rows)
+        assert max(space["batch_size"]["choices"]) <= max(greatest, min(whole))
+        assert {**space, "batch_size": None} == {**trainer.default_space, "batch_size": None}
+    assert trainer.default_space["batch_size"]["choices"] == whole
 
 
 def test_values_are_taken_over() -> None:

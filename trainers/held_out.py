@@ -1,0 +1,111 @@
+"""What a final model and the trivial answer come to on the test part, of data whose rows are not predicted one by one.
+
+Owns this for interactions (events: ranks among all items, against the most popular; ratings: against the mean) and for series
+(windows, against the last value staying). Nothing of the search imports this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers import metrics, pairs, ranking, windows
+from trainers.contract import Part, TrainResult
+from trainers.pairs import Pairs, Side
+
+USERS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Units that may be drawn with replacement: users, rows or windows.
+
+    Attributes:
+        y: `(units, …)` the truth.
+        predictions: `(units, …)` of the model.
+        trivial: `(units, …)` of the trivial answer.
+        measure: of any of the units, y and predictions to metrics by name.
+    """
+
+    y: np.ndarray
+    predictions: np.ndarray
+    trivial: np.ndarray
+    measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+
+
+def look(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+    """Predicts a test part once.
+
+    Args:
+        result: of training on `learnt`.
+        learnt: the rows that the model was fitted to.
+        test: of the same data set, of the kind `interactions` or `series`.
+    """
+    if test.dataset.kind == "series":
+        return _series(result, learnt, test)
+    data = pairs.prepare(learnt, test, "cpu")
+    return _ratings(result, learnt, test, data) if data.task == "regression" else _events(result, data)
+
+
+@torch.inference_mode()
+def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+    facts = result.preprocessing
+    data = windows.prepare(learnt, test, facts["window"], facts["horizon"], "cpu")
+    return HeldOut(
+        y=data.y_raw,
+        predictions=data.raw(result.network(data.x_validation).numpy()),
+        trivial=np.repeat(data.last[:, None], facts["horizon"], axis=1),
+        measure=lambda y, predictions: metrics.regression(y.ravel(), predictions.ravel()),
+    )
+
+
+@torch.inference_mode()
+def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> HeldOut:
+    users, items = data.x_validation.T
+    x = torch.cat([_told(data.users, users, 0), _told(data.items, items, 0)], dim=1)
+    mean = float(learnt.dataset.y[learnt.rows].mean())
+    return HeldOut(
+        y=data.y_raw,
+        predictions=result.network(x).numpy().astype(np.float64),
+        trivial=np.full(len(test.rows), mean),
+        measure=metrics.regression,
+    )
+
+
+@torch.inference_mode()
+def _events(result: TrainResult, data: Pairs) -> HeldOut:
+    """Of each user with something to be found the metrics of the own list; their means are those of `trainers.ranking`."""
+    users, items = data.x_validation[:, 0], data.x_validation[:, 1]
+    popularity = torch.bincount(data.seen % (data.items.known + 1), minlength=data.items.known + 1)[1:].float()
+    ranks: list[tuple[Tensor, Tensor]] = []
+    for some, wanted in zip(torch.split(users, USERS_AT_ONCE), torch.split(items, USERS_AT_ONCE), strict=True):
+        scores = result.network(_told(data.users, some, -1))
+        ranks.append((_ranks(scores, some, wanted, data), _ranks(popularity.expand_as(scores), some, wanted, data)))
+    ours, popular = (torch.cat(each).numpy() for each in zip(*ranks, strict=True))
+    names, found = ranking.by_user(users.numpy(), ours, data.relevant)
+    return HeldOut(
+        y=np.flatnonzero(data.relevant),
+        predictions=found,
+        trivial=ranking.by_user(users.numpy(), popular, data.relevant)[1],
+        measure=lambda _users, of_users: dict(zip(names, of_users.mean(axis=0).tolist(), strict=True)),
+    )
+
+
+def _told(side: Side, indices: Tensor, stranger: int) -> Tensor:
+    """The exported network's input for some users or items: index and features, and `stranger` where there is neither."""
+    named = torch.where(indices <= side.known, indices, 0 if side.fitted is not None else stranger)
+    return torch.cat([named[:, None].float(), side.features[indices]], dim=1)
+
+
+def _ranks(scores: Tensor, users: Tensor, wanted: Tensor, data: Pairs) -> Tensor:
+    """Places from 0 among all items that a user had not yet; of equal scores the item looked for comes last."""
+    scores = scores.clone()
+    score = scores.gather(1, wanted[:, None] - 1)
+    for row, user in enumerate(users.tolist()):
+        if user <= data.users.known:
+            scores[row, data.preprocessing["seen"][user - 1]] = -torch.inf
+    return ((scores >= score).sum(1) - 1).clamp_min(0)
