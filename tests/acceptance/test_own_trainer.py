@@ -16,6 +16,7 @@ import pytest
 
 from tests.acceptance.waiting import ended, until
 from tests.whole import free_port
+from trainers import catalog
 from tuner import keys
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
@@ -71,7 +72,7 @@ def client(python: Path, tmp_path: Path) -> Iterator[Client]:
 
 def test_a_trainer_of_ones_own_trains_and_a_broken_one_takes_nothing_down(client: Client, tmp_path: Path) -> None:
     listed = client.trainers()
-    assert [trainer.name for trainer in listed.items] == ["image-mlp", "image-cnn", "tabular-mlp", "tabular-gated"]
+    assert [trainer.name for trainer in listed.items] == [*catalog.TRAINERS, "tabular-gated"]
     gated = listed.items[-1]
     assert next(each.default for each in gated.hyperparameters if each.name == "gate_bias") == 1.0
     assert set(listed.broken) == {"tabular-broken", "tabular-mlp"}

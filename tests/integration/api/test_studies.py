@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.studying import claim, complete, external
+from trainers import catalog
 
 DIGITS = {"name": "d", "dataset": "digits", "budget": {"trials": 3}}
 
@@ -137,7 +138,7 @@ def test_points_are_enqueued_into_a_running_study(http: httpx.Client) -> None:
 def test_catalog(http: httpx.Client) -> None:
     trainers = {trainer["name"]: trainer for trainer in http.get("/trainers").json()["items"]}
 
-    assert set(trainers) == {"image-mlp", "image-cnn", "tabular-mlp"}
+    assert set(trainers) == set(catalog.TRAINERS)
     rate = next(h for h in trainers["image-mlp"]["hyperparameters"] if h["name"] == "learning_rate")
     assert rate["doc"]
     assert rate["low"] < rate["default"] < rate["high"]
