@@ -23,6 +23,7 @@ class Held:
         params: the trial's, from an earlier attempt; empty: to be sampled.
         is_running: it has been started already, by this request when it came before.
         is_final: it is the study's final fit, of this trial's configuration.
+        threshold: of a final fit, by which the trial's model decides between two classes.
         halvings: how often the kernel killed it for want of memory: with whole batches it would come to that again.
     """
 
@@ -34,6 +35,7 @@ class Held:
     is_running: bool
     halvings: int = 0
     is_final: bool = False
+    threshold: float | None = None
 
 
 def answer(
@@ -56,6 +58,7 @@ def answer(
         study=study.name,
         trial=held.trial_number,
         is_final=held.is_final,
+        threshold=held.threshold,
         params=params,
         fixed=spec.fixed,
         trainer=study.trainer,

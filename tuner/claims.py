@@ -151,6 +151,7 @@ def _held_final(connection: Connection, attempt_id: uuid.UUID) -> Held:
         is_running=True,
         halvings=final_rows.count_ended(connection, final.id, TrialEnd.OUT_OF_MEMORY) if final.n_attempts else 0,
         is_final=True,
+        threshold=json.loads(final.trial_metrics or "{}").get("val/threshold"),
     )
 
 

@@ -52,6 +52,9 @@ class ClaimedAttempt(Answer):
         default=False,
         description="The final fit of this trial's configuration: learn from all rows but the test part's, and score there.",
     )
+    threshold: float | None = Field(
+        default=None, description="For a final fit: from which probability on its trial's model takes the second class."
+    )
     params: dict[str, Scalar]
     fixed: dict[str, Scalar]
     trainer: str

@@ -51,15 +51,17 @@ def test_the_best_configuration_is_fitted_when_the_last_trial_has_ended(engine: 
     assert not claim(engine)
 
 
-def test_the_final_fit_has_the_seed_and_parameters_of_its_trial(engine: Engine) -> None:
+def test_the_final_fit_has_the_seed_parameters_and_threshold_of_its_trial(engine: Engine) -> None:
     studying.submit_trained(engine)
     (first,) = claim(engine)
-    attempts.complete(engine, first.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.9}, best_step=2))
+    metrics = {"val/roc_auc": 0.9, "val/threshold": 0.3}
+    attempts.complete(engine, first.attempt_id, CompleteBody(metrics=metrics, best_step=2))
     train(engine, 0.5)
 
     (attempt,) = claim(engine)
 
     assert attempt.seed == first.seed
+    assert (attempt.threshold, first.threshold) == (0.3, None)
     assert attempt.params == first.params | {"epochs": 2}
     assert (attempt.fixed, attempt.split_seed, attempt.checkpoints) == (first.fixed, first.split_seed, [])
 

@@ -17,8 +17,8 @@ from tuner.store.tables import attempts, finals, reports, studies, trials
 FinalRow = Row[Any]
 
 _OPEN = finals.c.state.in_([str(FinalState.WAITING), str(FinalState.RUNNING)])
-# with what it is of: `trial_number` and `params`
-_columns = (*finals.c, trials.c.number.label("trial_number"), trials.c.params)
+# with what it is of: `trial_number`, `params` and `trial_metrics`
+_columns = (*finals.c, trials.c.number.label("trial_number"), trials.c.params, trials.c.metrics.label("trial_metrics"))
 
 
 def create(connection: Connection, study_id: int, trial_id: int, epochs: int | None) -> None:

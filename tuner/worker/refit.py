@@ -6,6 +6,8 @@ Owns the one place where the test part is read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +27,13 @@ def refit(
     *,
     device: str,
     seed: int,
+    threshold: float | None = None,
 ) -> tuple[TrainResult, Scores]:
     """Trains on training and validation part together, through all epochs of the config, and scores the model.
 
     The trainer is given validation rows as always, since it may look at their form; it has learnt from them, and its last
-    epoch counts whatever it measures there.
+    epoch counts whatever it measures there. So the model decides between two classes by the `threshold` that was chosen when
+    there were rows to choose it on, and by none that the trainer chooses now.
 
     Raises:
         ValueError: the study has no test part.
@@ -41,7 +45,16 @@ def refit(
     result = train(
         learnt, Part(dataset, validation_rows), config, report, device=device, seed=seed, objective=LAST_EPOCH
     )
+    result = replace(
+        result,
+        preprocessing=_but_threshold(result.preprocessing) | ({} if threshold is None else {"threshold": threshold}),
+        facts={name: value for name, value in result.facts.items() if name != "val/threshold"},
+    )
     return result, scoring.score(result, learnt, Part(dataset, np.sort(parts.test_rows)), seed=seed)
+
+
+def _but_threshold(preprocessing: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in preprocessing.items() if name != "threshold"}
 
 
 def as_metrics(scores: Scores) -> dict[str, float]:

@@ -93,7 +93,14 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     splits = loaded.split_of(attempt, dataset)
     if attempt.is_final:
         result, scores = refit.refit(
-            train, dataset, splits, config, _reporter(0, tell), device=device, seed=attempt.seed
+            train,
+            dataset,
+            splits,
+            config,
+            _reporter(0, tell),
+            device=device,
+            seed=attempt.seed,
+            threshold=attempt.threshold,
         )
         scored = _checked(result.best_step, {**result.facts, **refit.as_metrics(scores)})
         return _done(result, dataset, Path(run.folder), scored, best_step=result.best_step)

@@ -90,7 +90,11 @@ def test_a_fault_is_told_by_row_and_column_with_its_cure(
     [
         ({"target": None}, None, "say target, the column to predict: there are a, y"),
         ({"encoding": "klingon"}, None, "there is no encoding 'klingon': say utf-8, latin-1, cp1252, gbk or another"),
-        ({"task": "clustering"}, None, "task is 'clustering': use classification or regression, or leave it out"),
+        (
+            {"task": "clustering"},
+            None,
+            "task is 'clustering': use classification or regression or recommendation, or leave it out",
+        ),
         (
             {"columns": {"a": "text"}},
             None,

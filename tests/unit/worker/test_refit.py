@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.claimed import attempt
 from trainers import catalog, tabular_mlp
 from trainers.contract import LAST_EPOCH, Part, TrialStopped
 from trainers.data import load, split
+from trainers.data.builtin import BUILTIN
 from tuner.worker import training
 from tuner.worker.messages import Done, Failed, Outcome, Run, Stopped
 from tuner.worker.saving import Saving
@@ -47,6 +49,18 @@ def test_the_trainer_is_given_every_row_but_those_of_the_test_part(
     assert set(given["learnt"]) == set(range(150)) - set(parts.test_rows)
     assert set(given["judged"]) <= set(given["learnt"])
     assert (given["objective"], given["epochs"], given["seed"]) == (LAST_EPOCH, 4, 1)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.3])
+@pytest.mark.parametrize("aim", ["auto", "f1"])
+def test_it_decides_by_the_threshold_of_its_trial(tmp_path: Path, threshold: float | None, aim: str) -> None:
+    data = BUILTIN["breast_cancer"]
+    done = fit(tmp_path, dataset=data.name, dataset_digest=data.digest, fixed={"threshold": aim}, threshold=threshold)
+
+    assert isinstance(done, Done), done
+    kept = json.loads((tmp_path / "model" / "artifacts" / "preprocessing.json").read_text())
+    assert kept.get("threshold") == threshold
+    assert "val/threshold" not in done.metrics
 
 
 def test_it_is_scored_on_the_test_part_the_same_each_time(tmp_path: Path, parts: split.Splits) -> None:
