@@ -7,7 +7,7 @@ TELL_ROOM = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 && $$4 < 2500000 && !told+
 	{ print "no space: " $$6 " has " int($$4 / 1024) " MB left, and an installation takes 2500 MB: make room, or set TMPDIR" }'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench defaults chaos pictures gpu-check compose-secrets compose-check clean
+.PHONY: help install demo test check format bench bench-families defaults chaos pictures gpu-check compose-secrets compose-check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: $(VENV)/.installed-bench  ## the table of speed, beside its peers
 
 defaults: $(VENV)/.installed-test  ## tuned against the trainers' defaults on scikit-learn's five sets
 	@$(BIN)/python -m benchmarks.defaults
+
+bench-families: $(VENV)/.installed-bench $(VENV)/.installed-test  ## each family beside another library's usual answer, on the same test rows
+	@for family in text image audio recommender sequence; do echo "$$family"; $(BIN)/python -m benchmarks.families.$$family || exit 1; done
 
 chaos: $(VENV)/.installed-test  ## 300 trials under more than a hundred faults, and what they cost; takes about fifteen minutes
 	@$(BIN)/python -m tests.chaos.run --seed 7

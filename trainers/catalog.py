@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -24,7 +24,7 @@ from trainers.configs import (
     TextClassifierConfig,
     TrainingConfig,
 )
-from trainers.contract import Direction, Kind, Task, TrainResult
+from trainers.contract import Direction, Kind, Task, Train
 from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
 
 TOP = (5, 10, 20)
@@ -319,12 +319,12 @@ def build_config(trainer: Trainer, values: Mapping[str, object], task: Task) -> 
     return config
 
 
-def load(trainer: Trainer) -> Callable[..., TrainResult]:
+def load(trainer: Trainer) -> Train:
     """Imports a trainer's code, torch included, and gives its train function."""
     module, function = trainer.entry_point.split(":")
-    return cast("Callable[..., TrainResult]", getattr(importlib.import_module(module), function))
+    return cast("Train", getattr(importlib.import_module(module), function))
 
 
-def takes_checkpoint(train: Callable[..., TrainResult]) -> bool:
+def takes_checkpoint(train: Train) -> bool:
     """Whether a train function can go on from a saved state: it has the parameter `checkpoint`."""
     return "checkpoint" in inspect.signature(train).parameters

@@ -168,3 +168,32 @@ class TrainResult:
     preprocessing: dict[str, Any]
     example: np.ndarray
     facts: dict[str, float] = field(default_factory=dict)
+
+
+class Train(Protocol):
+    """A trainer's function. One of somebody else's may leave `checkpoint` out, and then begins anew when it is interrupted."""
+
+    def __call__(
+        self,
+        train_part: Part,
+        validation_part: Part,
+        config: Any,
+        report: Report,
+        *,
+        device: str,
+        seed: int,
+        objective: Objective,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> TrainResult:
+        """Trains on one part, judges each epoch on the other and gives back the best epoch.
+
+        Args:
+            train_part: the rows to learn from; whatever is fitted is fitted on them alone.
+            validation_part: the rows to compare epochs by.
+            config: the hyperparameters.
+            report: called after each epoch; what it raises ends the training.
+            device: as torch names it, `cpu` or `cuda:0`.
+            seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
+            objective: the metric and direction by which the best epoch is chosen.
+            checkpoint: to go on from, and to keep the state of the training in.
+        """

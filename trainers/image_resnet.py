@@ -22,17 +22,7 @@ def train(
     objective: Objective,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
-    """Trains on one part, judges each epoch on the other and gives back the best epoch.
-
-    Args:
-        train_part: the rows to learn from; preprocessing is fitted on them alone.
-        validation_part: the rows to compare epochs by.
-        config: the hyperparameters.
-        report: called after each epoch; what it raises ends the training.
-        device: as torch names it, `cpu` or `cuda:0`.
-        seed: of weights, batches, dropout and augmentation; torch's global generator is seeded with it.
-        objective: the metric and direction by which the best epoch is chosen.
-        checkpoint: to go on from, and to keep the state of the training in.
+    """Trains a residual net in stages, as `trainers.contract.Train` says.
 
     Raises:
         WeightsError: the config's weights are not here, or do not fit the network.

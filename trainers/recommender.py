@@ -34,17 +34,9 @@ def train(
     objective: Objective,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
-    """Trains on one part, judges each epoch on the other and gives back the best epoch.
+    """Trains on interactions, as `trainers.contract.Train` says.
 
-    Args:
-        train_part: the rows to learn from; only their users and items have vectors of their own.
-        validation_part: the rows to compare epochs by; of events, those that training has not.
-        config: the hyperparameters.
-        report: called after each epoch; what it raises ends the training.
-        device: as torch names it, `cpu` or `cuda:0`.
-        seed: of vectors, batches, negatives and dropout; torch's global generator is seeded with it.
-        objective: the metric and direction by which the best epoch is chosen.
-        checkpoint: to go on from, and to keep the state of the training in.
+    Only the users and items of the training part have vectors of their own; events are judged among those that it has not.
     """
     torch.manual_seed(seed)
     data = cast("Pairs", on_device.prepare(train_part, validation_part, device))

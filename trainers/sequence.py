@@ -24,20 +24,7 @@ def train(
     objective: Objective,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
-    """Trains on one part, judges each epoch on the other and gives back the best epoch.
-
-    Metrics are over all values of all horizons, in the target's unit.
-
-    Args:
-        train_part: the rows to learn from; deviations are taken from them alone.
-        validation_part: the rows to forecast, each from those before it.
-        config: the hyperparameters, window and horizon among them.
-        report: called after each epoch; what it raises ends the training.
-        device: as torch names it, `cpu` or `cuda:0`.
-        seed: of weights, batches and dropout; torch's global generator is seeded with it.
-        objective: the metric and direction by which the best epoch is chosen.
-        checkpoint: to go on from, and to keep the state of the training in.
-    """
+    """Trains on series, as `trainers.contract.Train` says; metrics are over all values of all horizons, in the target's unit."""
     torch.manual_seed(seed)
     data = windows.prepare(train_part, validation_part, config.window, config.horizon, device)
     network = Forecaster(len(data.preprocessing["series"]["scales"]), config).to(device)

@@ -5,7 +5,6 @@ Owns the one place where the test part is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +12,13 @@ import numpy as np
 
 from trainers import scoring
 from trainers.configs import TrainingConfig
-from trainers.contract import LAST_EPOCH, Dataset, Part, Report, TrainResult
+from trainers.contract import LAST_EPOCH, Dataset, Part, Report, Train, TrainResult
 from trainers.data.split import Splits
 from trainers.scoring import Scores
 
 
 def refit(
-    train: Callable[..., TrainResult],
+    train: Train,
     dataset: Dataset,
     parts: Splits,
     config: TrainingConfig,
