@@ -12,12 +12,12 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from trainers import catalog, export, memory, pretrained
-from trainers.contract import Dataset, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
+from trainers.contract import Dataset, Direction, NonFiniteError, Part, Report, TrainResult, TrialPruned, TrialStopped
 from tuner.worker import failures, loaded, refit
 from tuner.worker.messages import Done, Outcome, Run, Stopped
 from tuner.worker.saving import Round, Saving
@@ -89,7 +89,8 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
     dataset = loaded.of(run)
     config = catalog.build_config(trainer, {**attempt.fixed, **attempt.params}, dataset.task)
     train = catalog.load(trainer)
-    objective = (attempt.objectives[0]["metric"], attempt.objectives[0]["direction"])
+    first_objective = attempt.objectives[0]
+    objective = first_objective["metric"], cast("Direction", first_objective["direction"])
     splits = loaded.split_of(attempt, dataset)
     if attempt.is_final:
         result, scores = refit.refit(
