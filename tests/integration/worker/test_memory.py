@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from tests.acceptance.waiting import until
-from tests.integration.worker.test_slot import client, ends, pid_of_child, slot, submit
+from tests.integration.worker.test_slot import ends, pid_of_child, slot, submit
 from tuner.client import Client
 from tuner.worker import kernel
 from tuner.worker.slot import Slot
 
-__all__ = ["client", "slot"]  # fixtures
+__all__ = ["slot"]  # a fixture
 
 
 def test_a_batch_that_does_not_fit_goes_in_pieces_and_the_trial_completes(client: Client, slot: Slot) -> None:

@@ -94,6 +94,7 @@ LYING = clip(SOUND).replace(
         (clip(np.zeros((10, 9))), "it has 9 channels, and 8 are read: mix it down"),
         (NOT_A_NUMBER, "it has samples that are no numbers"),
     ],
+    ids=["none", "head", "flac", "mp3", "ogg", "aiff", "empty", "slow", "channels", "nan"],  # bytes tell the time
 )
 def test_what_cannot_be_decoded_says_why(content: bytes, why: str) -> None:
     with pytest.raises(BadClipError, match=why):
