@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from trainers import augmentation, loop, networks, tasks
+from trainers import image_training, networks
 from trainers.configs import ImageMlpConfig
 from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
 from trainers.data import on_device
@@ -25,18 +25,7 @@ def train(
     torch.manual_seed(seed)
     data = on_device.prepare(train_part, validation_part, device)
     _, channels, height, width = data.x_train.shape
-    network = networks.mlp(channels * height * width, data.outputs, config).to(device)
-    strengths = augmentation.image_strengths(config, min(height, width))
-    problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
-    augment = augmentation.of_images(strengths, augmentation.darkest(data.preprocessing, device), seed)
-    return loop.fit(
-        network,
-        problem,
-        data,
-        config,
-        report,
-        augment=augment,
-        seed=seed,
-        objective=objective,
-        checkpoint=checkpoint,
+    network = networks.mlp(channels * height * width, data.outputs, config)
+    return image_training.fit(
+        network, data, config, report, device=device, seed=seed, objective=objective, checkpoint=checkpoint
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from trainers import augmentation, loop, pretrained, resnets, tasks
+from trainers import image_training, pretrained, resnets
 from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
 from trainers.data import on_device
 from trainers.media_configs import ImageResnetConfig
@@ -33,22 +32,6 @@ def train(
     network = resnets.Resnet(channels, min(height, width), data.outputs, config)
     if config.weights is not None:
         pretrained.begin_from(network, config.weights, resnets.HEAD)
-    network.to(device)
-    if data.x_train.is_cuda:
-        convert_conv2d_weight_memory_format(network, torch.channels_last)  # as tensor cores read images
-    strengths = augmentation.image_strengths(config, min(height, width))
-    problem = tasks.pose(data, config, mixed=strengths.mixup_alpha > 0)
-    augment = augmentation.of_images(strengths, augmentation.darkest(data.preprocessing, device), seed)
-    result = loop.fit(
-        network,
-        problem,
-        data,
-        config,
-        report,
-        augment=augment,
-        seed=seed,
-        objective=objective,
-        checkpoint=checkpoint,
+    return image_training.fit(
+        network, data, config, report, device=device, seed=seed, objective=objective, checkpoint=checkpoint
     )
-    convert_conv2d_weight_memory_format(result.network, torch.contiguous_format)
-    return result
