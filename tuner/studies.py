@@ -45,17 +45,26 @@ def submit(engine: Engine, spec: StudySpec, idempotency_key: str | None = None, 
         IdempotencyMismatchError: the key came with another body before.
     """
     digest = idempotency.digest_of(spec.model_dump_json())
+    with transaction(engine) as connection:  # a repeated request asks nothing of the data set, which may be gone by now
+        known = _known(connection, idempotency_key, digest)
+    if known is not None:
+        return known
     spec, sizes = _split_by_column(engine, spec, shelf)
     with transaction(engine) as connection:
-        if idempotency_key is not None:
-            known = idempotency.known(connection, idempotency_key, digest)
-            if known is not None:
-                return int(known.study_id)
+        known = _known(connection, idempotency_key, digest)
+        if known is not None:
+            return known
         study_id = _insert(connection, _resolved(connection, spec, sizes), n_past=0)
         if idempotency_key is not None:
             studies.remember_key(connection, idempotency_key, digest, study_id)
     notify.work(engine)
     return study_id
+
+
+def _known(connection: Connection, idempotency_key: str | None, digest: str) -> int | None:
+    """The study that an earlier request of this key has made."""
+    found = None if idempotency_key is None else idempotency.known(connection, idempotency_key, digest)
+    return None if found is None else int(found.study_id)
 
 
 def dry_run(engine: Engine, spec: StudySpec, *, shelf: Shelf | None = None) -> ResolvedStudy:
