@@ -330,7 +330,8 @@ class Client:
             return send()
         began_s = time.monotonic()
         try:
-            decision = send(timeout=self._answer_time.allowed_s(lease_s), once=True)
+            timeout = httpx.Timeout(self._answer_time.allowed_s(lease_s), connect=AnswerTime.least_s(lease_s))
+            decision = send(timeout=timeout, once=True)
         except ClientError as error:
             if error.status == 0:
                 self._answer_time.given_up(time.monotonic() - began_s)

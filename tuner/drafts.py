@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -24,7 +25,7 @@ def path(folder: Path, attempt_id: uuid.UUID) -> Path:
 
 
 def remove_ended(engine: Engine, folder: Path) -> int:
-    """Removes the drafts of attempts that have ended, since what still comes of those is refused; gives how many there were."""
+    """Removes the drafts of attempts that have ended, since what still comes of those is refused; gives how many are gone."""
     owners = {draft: uuid.UUID(named[1]) for draft in folder.glob(".*") if (named := NAME.fullmatch(draft.name))}
     if not owners:
         return 0
@@ -35,5 +36,6 @@ def remove_ended(engine: Engine, folder: Path) -> int:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
-            draft.unlink(missing_ok=True)
-    return len(ended)
+            with suppress(OSError):  # a disk that refuses it now is asked again in the next round
+                draft.unlink(missing_ok=True)
+    return sum(not draft.exists() for draft in ended)

@@ -70,14 +70,15 @@ def _epochs(connection: Connection, study: Any, spec: StudySpec, trial: Any) -> 
     return int(statistics.median(steps) + 0.5) if steps else trial.best_step
 
 
-def cancel_open(connection: Connection, study_id: int) -> None:
-    """Ends the final fit that waits or runs, if there is one; whoever runs it learns it with the next heartbeat."""
+def cancel_open(connection: Connection, study_id: int) -> bool:
+    """Ends the final fit that waits or runs; whoever runs it learns it with the next heartbeat. False: there is none."""
     final = finals.open_of(connection, study_id)
     if final is None:
-        return
+        return False
     if final.attempt_id is not None:
         attempts.end(connection, final.attempt_id, AttemptState.RELEASED, end_reason=TrialEnd.CANCELLED)
     finals.finish(connection, final.id, FinalState.CANCELLED)
+    return True
 
 
 def require_possible(connection: Connection, study: Any, spec: StudySpec) -> None:

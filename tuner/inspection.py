@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -22,13 +23,14 @@ import structlog
 
 from trainers.data.faults import short
 from trainers.data.info import DatasetInfo, from_json
-from tuner.domain.errors import FieldError, InvalidError
+from tuner.domain.errors import FieldError, InvalidError, UnavailableError
 from tuner.limited import OUT_OF_MEMORY
 from tuner.settings import Settings, child_environment
 
 MODULE = "trainers.data.inspect"
 PREVIEW = "trainers.data.preview"
 PREVIEWS = 2  # at once in this process
+TURN_S = 2.0  # that one more waits
 MAX_FAULTS = 50
 TOLD_BYTES = 2_000  # of what it says of its death
 NO_MEMORY = ("memoryerror", "bad_alloc", "failed to map segment", "cannot allocate memory", "memory allocation")
@@ -108,12 +110,27 @@ def split_sizes(
         InvalidError: for a column that is not there or of no use, and for rows that do not do.
         ReaderError: the process failed by itself.
     """
-    with _turns:
+    with _turn():
         answer = _run(PREVIEW, [name, "" if folder is None else str(folder), json.dumps(evaluation)], limits)
     if "faults" in answer:
         raise InvalidError([_fault(each, pointer) for each in answer["faults"][:MAX_FAULTS]])
     sizes: dict[str, Any] = answer["split"]
     return sizes
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Waits a moment for its turn: who waits holds a thread of the control plane, of which heartbeats need some.
+
+    Raises:
+        UnavailableError: others are being read.
+    """
+    if not _turns.acquire(timeout=TURN_S):
+        raise UnavailableError("other data sets are being read just now: try again in some seconds")
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def profile(name: str, folder: Path | None, limits: Limits) -> dict[str, Any]:
@@ -123,7 +140,7 @@ def profile(name: str, folder: Path | None, limits: Limits) -> dict[str, Any]:
         InvalidError: it is too large or too slow to read.
         ReaderError: the process failed by itself.
     """
-    with _turns:
+    with _turn():
         seen: dict[str, Any] = _run(PREVIEW, [name, "" if folder is None else str(folder)], limits)["profile"]
     return seen
 

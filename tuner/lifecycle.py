@@ -61,6 +61,8 @@ def resume(engine: Engine, study_id: int) -> None:
 def cancel(engine: Engine, study_id: int) -> None:
     """Ends a study now and for good: running trials are cancelled, and whoever runs them learns it with the next heartbeat.
 
+    Of a study whose search is over only the final fit is cancelled, and it has completed.
+
     Raises:
         NotFoundError: there is no such study.
         WrongStateError: it has ended already, for another reason.
@@ -69,9 +71,11 @@ def cancel(engine: Engine, study_id: int) -> None:
         study = _locked(connection, study_id, Move.CANCEL)
         if study.state == StudyState.CANCELLED:
             return
+        if finals.cancel_open(connection, study_id):
+            studies.end(connection, study_id, StudyState.COMPLETED)
+            return
         for attempt in attempts.live_of_study(connection, study_id):
             cancel_live(connection, study_id, attempt.id, attempt.trial_id)
-        finals.cancel_open(connection, study_id)
         studies.close(connection, study_id, StudyEnd.CANCELLED)
         cancel_waiting(connection, study_id)
         studies.end(connection, study_id, StudyState.CANCELLED)

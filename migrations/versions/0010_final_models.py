@@ -11,6 +11,8 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
+    # all at once and in the order in which the service locks them, which runs meanwhile
+    op.execute("lock table tuner.studies, tuner.trials, tuner.attempts in access exclusive mode")
     op.create_table(
         'finals',
         sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),

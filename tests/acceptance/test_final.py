@@ -280,11 +280,11 @@ def test_a_study_is_finalized_later_and_cancelled_meanwhile(
     assert client.finalize(study.id).state == "finalizing"
     assert client.finalize(study.id).state == "finalizing"
     until(lambda: state_of_final(client, study.id) == "running", "the final fit runs")
-    assert client.cancel(study.id).state == "cancelled"
+    assert client.cancel(study.id).state == "completed"
 
     until(lambda: not any(worker.busy for worker in client.workers().items), "its worker is free", 15)
     study = ended(client, study.id)
     assert study.final is not None
-    assert (study.state, study.final.state, study.final.number) == ("cancelled", "cancelled", 1)
+    assert (study.state, study.final.state, study.final.number) == ("completed", "cancelled", 1)
     audit(service_engine)
     audit_mlflow(service_engine, service.settings.base_url, service.admin_key)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tuner.domain.errors import NameTakenError, NotFoundError
@@ -127,12 +127,11 @@ def remove(connection: Connection, study: StudyRow) -> None:
     """Deletes a study's rows and leaves word of what lies outside the database, for maintenance to clear."""
     if study.experiment_id is not None:
         connection.execute(insert(discards).values(kind="experiment", ref=study.experiment_id))
-    held = (
-        select(text("'attempt'"), attempts.c.id.cast(discards.c.ref.type))
-        .select_from(attempts.outerjoin(trials).outerjoin(finals, finals.c.id == attempts.c.final_id))
-        .where(or_(trials.c.study_id == study.id, finals.c.study_id == study.id))
-    )
-    connection.execute(insert(discards).from_select(["kind", "ref"], held))
+    held = select(text("'attempt'"), attempts.c.id.cast(discards.c.ref.type))
+    of_trials = held.join(trials, trials.c.id == attempts.c.trial_id).where(trials.c.study_id == study.id)
+    of_finals = held.join(finals, finals.c.id == attempts.c.final_id).where(finals.c.study_id == study.id)
+    for found in (of_trials, of_finals):
+        connection.execute(insert(discards).from_select(["kind", "ref"], found))
     connection.execute(delete(studies).where(studies.c.id == study.id))
 
 

@@ -46,6 +46,9 @@ def publish(
         name = version = None
         if final.state == FinalState.COMPLETE:
             name = names.registered(study.name, study.id)
+            if not models.take_name(target.mlflow, name, study.id):
+                name = names.registered(study.name, study.id, is_taken=True)
+                models.take_name(target.mlflow, name, study.id)
             version = _register(target, study, spec, final, experiment, run_id, name, paths)
         ended = content.milliseconds(final.finished_at)
         runs.set_status(target.mlflow, run_id, STATUS[FinalState(final.state)], end_ms=ended)

@@ -75,6 +75,19 @@ def _create(mlflow: Mlflow, experiment_id: str, run_id: str, name: str, params: 
     return model_id
 
 
+def take_name(mlflow: Mlflow, name: str, study_id: int) -> bool:
+    """Makes the registered model of a study, once; False: somebody else has a model of that name."""
+    owner = {"key": "tuner.study_id", "value": str(study_id)}
+    try:
+        mlflow.post("registered-models/create", {"name": name, "tags": [owner]})
+    except MlflowRefusedError as error:
+        if error.code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        found = mlflow.get("registered-models/get", name=name)["registered_model"]
+        return owner in found.get("tags", [])
+    return True
+
+
 def register(
     mlflow: Mlflow, name: str, model_id: str, *, run_id: str, tags: Mapping[str, str], alias: str | None = None
 ) -> str:
@@ -82,7 +95,7 @@ def register(
 
     Args:
         mlflow: where to.
-        name: of the registered model, made if it is new.
+        name: of the registered model, which is there.
         model_id: of the logged model.
         run_id: of its run.
         tags: of the version.
@@ -91,11 +104,6 @@ def register(
     Returns:
         The version.
     """
-    try:
-        mlflow.post("registered-models/create", {"name": name})
-    except MlflowRefusedError as error:
-        if error.code != "RESOURCE_ALREADY_EXISTS":
-            raise
     version = _version_of(mlflow, name, model_id, run_id)
     if version is None:
         body = {"name": name, "source": f"models:/{model_id}", "model_id": model_id, "run_id": run_id}

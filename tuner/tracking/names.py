@@ -46,10 +46,16 @@ def trial_run(number: int) -> str:
     return f"trial {number}"
 
 
-def registered(study_name: str, study_id: int) -> str:
-    """The study's name as MLflow's registry and `models:/NAME@alias` take it; one that had to change tells the study."""
+def registered(study_name: str, study_id: int, *, is_taken: bool = False) -> str:
+    """The study's name as MLflow's registry and `models:/NAME@alias` take it; one that had to change tells the study.
+
+    Args:
+        study_name: of the study.
+        study_id: of the study.
+        is_taken: by a model of somebody else, who goes on with it.
+    """
     cleaned = re.sub(r"^\.(?=\.|$)|^\s+|[/:?]", "_", study_name)
-    return cleaned if cleaned == study_name else f"{cleaned} (#{study_id})"
+    return cleaned if cleaned == study_name and not is_taken else f"{cleaned} (#{study_id})"
 
 
 def curve(metric: str, *, fold: int, step: int, rounds: int) -> tuple[str, int]:

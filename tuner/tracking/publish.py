@@ -80,8 +80,10 @@ def publish_study(
         experiments.mend(target.mlflow, experiment, [run_id for run_id in refused if run_id])
     holder.check()
     try:
-        finals.publish(engine, target, holder, study, spec, experiment)
-        _show_study(engine, target, study, spec, has_news=done.trials > 0)
+        try:
+            finals.publish(engine, target, holder, study, spec, experiment)
+        finally:  # a registry that refuses the model does not hide that the study has ended
+            _show_study(engine, target, study, spec, has_news=done.trials > 0)
     except MlflowRefusedError:
         experiments.mend(target.mlflow, experiment, [study.parent_run_id, *finals.run_ids(engine, study.id)])
         raise

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from tests.integration.tracking.passes import MODEL, run_until_idle, word
 from tuner.maintenance.publish import Memory, run_once
-from tuner.store.tables import finals
+from tuner.store.tables import finals, studies
 from tuner.tracking.trials import Target
 
 METRICS = {"test/f1": 0.8, "test/f1_low": 0.7, "test/f1_high": 0.9, "baseline/f1": 0.5, "train_s": 1.5}
@@ -45,6 +45,21 @@ def test_a_final_fit_has_a_run_and_a_champion(engine: Engine, rows: Any, target:
     assert version["tags"]["tuner.dataset_digest"].startswith("sha256:")
     row = rows.get(finals, final)
     assert row.model_version == "1"
+
+
+def test_a_model_of_somebody_else_keeps_its_name_and_its_champion(
+    engine: Engine, rows: Any, target: Target, shown: Any
+) -> None:
+    study, trial = finished(rows)
+    name = rows.get(studies, study).name
+    target.mlflow.post("registered-models/create", {"name": name})
+    final = rows.final(trial, files=MODEL, metrics=METRICS)
+
+    run_until_idle(engine, target)
+
+    row = rows.get(finals, final)
+    assert (row.model_name, row.model_version) == (f"{name} (#{study})", "1")
+    assert target.mlflow.get("registered-models/get", name=name)["registered_model"].get("latest_versions", []) == []
 
 
 def test_one_that_failed_has_a_run_that_says_why_and_no_model(

@@ -79,6 +79,11 @@ def test_a_published_model_loads_and_predicts(
     model_id = models.find(target.mlflow, rows.get(studies, study).experiment_id, [run_id])[run_id]
     name = f"breast cancer's {way}"
     mlflow.set_tracking_uri(mlflow_server.url)
+    assert [models.take_name(target.mlflow, name, study_id) for study_id in (study, study, study + 1)] == [
+        True,
+        True,
+        False,
+    ]
 
     by_id = mlflow.pyfunc.load_model(f"models:/{model_id}").predict(ROWS)
     versions = [
@@ -104,6 +109,7 @@ def test_a_registered_models_files_outlive_its_study(
         trial = rows.trial(study, number)
         rows.upload(trial, {**model_files, "log.txt": b"l"})
         rows.finish(trial, metrics={"val/roc_auc": 0.9}, values=[0.9])
+    models.take_name(target.mlflow, "outlives", study)
     run_once(engine, target, Memory())
     experiment = rows.get(studies, study).experiment_id
     run_id = rows.get(trials, trial).run_id
