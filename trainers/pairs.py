@@ -101,7 +101,7 @@ def prepare(train: Part, validation: Part, device: str) -> Pairs:
         "item": items.described(),
         "class_names": [],
         "target_mean": float(y.mean()) if ratings else 0.0,
-        "target_scale": float(y.std() or 1.0) if ratings else 1.0,
+        "target_scale": _deviation(y) if ratings else 1.0,
     }
     seen = np.unique(_keys(pairs, items))
     relevant = np.zeros(0, np.int64)
@@ -128,6 +128,12 @@ def prepare(train: Part, validation: Part, device: str) -> Pairs:
         seen=torch.from_numpy(seen).to(device),
         relevant=relevant,
     )
+
+
+def _deviation(values: np.ndarray) -> float:
+    if values.min() == values.max():  # what numpy says of equal values may be rounding noise above 0
+        return 1.0
+    return float(values.std() or 1.0)
 
 
 def without_seen(users: np.ndarray, drawn: np.ndarray, seen: np.ndarray, items: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Owns the arithmetic, which `trainers.exported_sequence` repeats: of a window the last value is taken away, and what is left is
 divided by the deviation of its series in training (of a new series: of all of training). So trends do not leave the range that
-training had, and a network that says 0 says that the last value stays.
+training had, and a network that says 0 says that the last value stays. A series that stays the same in training is divided
+as a new one is.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def _facts(train: Part, window: int, horizon: int) -> dict[str, Any]:
     codes, y = _codes(dataset)[train.rows], dataset.y[train.rows]
     names = _names(dataset)
     known = np.unique(codes)
+    scale = _deviation(y, 1.0)
     time = columns[TIME]
     return {
         "kind": dataset.kind,
@@ -103,17 +105,19 @@ def _facts(train: Part, window: int, horizon: int) -> dict[str, Any]:
         "series": {
             "column": columns[SERIES].name if SERIES in columns else None,
             "names": [names[code] for code in known.tolist()] if names else [],
-            "scales": [_deviation(y[codes == code]) for code in known],
+            "scales": [_deviation(y[codes == code], scale) for code in known],
         },
-        "scale": _deviation(y),
+        "scale": scale,
         "window": window,
         "horizon": horizon,
         "class_names": [],
     }
 
 
-def _deviation(values: np.ndarray) -> float:
-    return float(values.std() or 1.0)
+def _deviation(values: np.ndarray, of_constant: float) -> float:
+    if values.min() == values.max():  # what numpy says of equal values may be rounding noise above 0
+        return of_constant
+    return float(values.std() or of_constant)
 
 
 def _names(dataset: Dataset) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from mlflow import environment_variables
+from mlflow.types import DataType
 
 from trainers.data import cells, columns, tables
 from trainers.data.faults import Fault, FaultsError, short, some, told
@@ -114,7 +115,7 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
     predicted = model.predict(given)
-    if "step" in predicted:  # forecasts, which are of no row
+    if _forecasts(model):  # which are of no row
         return predicted
     if list(predicted.columns) == RECOMMENDED:
         return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
@@ -126,6 +127,14 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
         predicted[PREDICTION] = decided
     kept = rows.written.drop(columns=PREDICTION, errors="ignore")
     return pd.concat([kept, predicted], axis=1)
+
+
+def _forecasts(model: Any) -> bool:
+    """Whether the model says that it gives steps ahead; a class may be called `step`, and has probabilities."""
+    gives = model.metadata.get_output_schema()
+    if gives is None or gives.is_tensor_spec():
+        return False
+    return any(column.name == "step" and column.type == DataType.long for column in gives.inputs)
 
 
 def _decided(model: Any, given: Any, probabilities: pd.DataFrame) -> pd.Series:

@@ -18,7 +18,11 @@ KINDS = ("double", "long", "boolean", "datetime", "string")
 
 def model(takes: Schema, gives: pd.DataFrame) -> Any:
     """What `predict` uses of a pyfunc model: it remembers what it was given."""
-    metadata = SimpleNamespace(get_input_schema=lambda: takes, get_params_schema=lambda: None)
+    types = {"i": "long", "f": "double"}
+    says = [ColSpec(types.get(gives[name].dtype.kind, "string"), name) for name in gives]
+    metadata = SimpleNamespace(
+        get_input_schema=lambda: takes, get_output_schema=lambda: Schema(says), get_params_schema=lambda: None
+    )
     made = SimpleNamespace(metadata=metadata, given=None)
 
     def predicted(given: Any) -> pd.DataFrame:
@@ -51,6 +55,18 @@ def test_columns_come_in_the_models_types_and_rows_go_out_as_they_were_written(t
     assert out.to_csv(index=False) == (
         "id,string,double,long,boolean,no,yes,prediction\n007,x,1e3,5,True,0.9,0.1,no\n008,NA,NA,6,false,0.2,0.8,yes\n"
     )
+
+
+def test_a_class_called_step_is_a_class_and_steps_ahead_are_forecasts(tmp_path: Path) -> None:
+    takes = Schema([ColSpec("double", "x")])
+    given = rows("x\n1\n2\n", tmp_path)
+    classes = pd.DataFrame({"run": [0.9, 0.2], "step": [0.1, 0.8]})
+    ahead = pd.DataFrame({"step": [1, 2, 3], "prediction": [0.5, 0.6, 0.7]})
+
+    out = predict.predict(model(takes, classes), given)
+
+    assert out.to_csv(index=False) == "x,run,step,prediction\n1,0.9,0.1,run\n2,0.2,0.8,step\n"
+    assert predict.predict(model(takes, ahead), given).equals(ahead)
 
 
 def test_pixels_become_images_and_classes_named_as_columns_are_told_apart(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Which class and which part each file of a zip is of: by its folders, or by a table of labels beside the files.
 
-Owns the layout: `CLASS/…/file`, below `train`, `validation` and `test` where its owner gives parts; or `labels.csv` with the
-columns `file` and `label`. Folders that all files share say nothing.
+Owns the layout: `CLASS/…/file`, below `train`, `validation` and `test`, or what else people call these, where its owner gives
+parts; or `labels.csv` with the columns `file` and `label`. Folders that all files share say nothing.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ from trainers.data.targets import MOST_CLASSES
 from trainers.data.zips import Member, Zip
 
 LABELS = "labels.csv"
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}  # in any capitals, where every folder at the top is called so, each for another part
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,9 @@ def _of_zip(archive: Zip, part: str, encoding: str | None, notes: list[str]) -> 
     table = next((each for each in archive.members if each.path[shared:] == (LABELS,)), None)
     members = [each for each in archive.members if each is not table]
     tops = {each.path[shared] for each in members}
-    in_parts = part == "data" and len(tops) > 1 and tops <= {*PARTS}
-    parts = [each.path[shared] if in_parts else part for each in members]
+    named = {PART_NAMES.get(top.casefold()) for top in tops}
+    in_parts = part == "data" and None not in named and len(named) == len(tops) > 1
+    parts = [PART_NAMES[each.path[shared].casefold()] if in_parts else part for each in members]
     if table is None:
         labels = _by_folder(archive, members, shared + in_parts)
     else:
@@ -153,12 +160,12 @@ def _by_table(archive: Zip, table: Member, members: list[Member], encoding: str 
         has = some(reader.fieldnames or ()) or "nothing"
         raise FaultsError(archive.fault(table, f"has the columns {has}: give it file and label"))
     base = table.path[:-1]
-    there = {each.path for each in members}
+    there = {_composed(each.path) for each in members}
     labels: dict[tuple[str, ...], str] = {}
     faults: list[str] = []
     try:
         for row in reader:
-            path = (*base, *PurePosixPath((row["file"] or "").strip()).parts)
+            path = _composed((*base, *PurePosixPath((row["file"] or "").strip()).parts))
             label = (row["label"] or "").strip()
             if path not in there:
                 faults.append(f"row {reader.line_num}: there is no file {short(row['file'] or '')!r}: mend the path")
@@ -172,4 +179,9 @@ def _by_table(archive: Zip, table: Member, members: list[Member], encoding: str 
         faults.append(f"row {reader.line_num}: it is no table ({error}): look for a quote that is not closed")
     if faults:
         raise FaultsError(*(archive.fault(table, detail) for detail in faults))
-    return [labels.get(each.path) for each in members]
+    return [labels.get(_composed(each.path)) for each in members]
+
+
+def _composed(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path with one character for a letter and its accent, which macOS writes as two."""
+    return tuple(unicodedata.normalize("NFC", name) for name in path)

@@ -109,7 +109,10 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
     if series.are_said(source):
         described, target = series.read(table, source, accepted.columns if accepted else None, notes)
-        return _made(name, "series", _encode(table, described), described, target, _part_rows(table, source))
+        x, part_rows = _encode(table, described), _part_rows(table, source)
+        if accepted is None:
+            series.refuse_mixed_parts(table, described, x, part_rows)
+        return _made(name, "series", x, described, target, part_rows)
     if source.target is None:
         detail = f"say target, the column to predict: there are {some(table.columns)}"
         raise FaultsError(Fault(file=SOURCE, detail=detail))

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainers.contract import Dataset
 from trainers.data import interaction_split, split, split_groups, split_times
+from trainers.data.info import TIME, of_role
 from trainers.data.split import Splits
 
 
@@ -35,6 +36,8 @@ def of(dataset: Dataset, *, validation: float, test: float, folds: int, repeats:
                 "interactions are split by user, and by the time that their data set names: leave these out"
             )
         return interaction_split.splits(dataset, **shares, seed=seed)
+    if dataset.kind == "series":
+        _refuse_other_times(dataset)
     if dataset.groups is None and dataset.times is None:
         return split.splits(dataset.y, dataset.task, **shares, seed=seed, part_rows=dataset.part_rows)
     if dataset.part_rows is not None:
@@ -49,6 +52,15 @@ def of(dataset: Dataset, *, validation: float, test: float, folds: int, repeats:
     if dataset.task == "classification":
         _refuse_lacking(dataset, made, by)
     return made
+
+
+def _refuse_other_times(dataset: Dataset) -> None:
+    """Refuses to split series by anything but their own time: a window of the past would hold what is to be forecast."""
+    own = of_role(dataset.columns, TIME)
+    if dataset.groups is not None or (
+        dataset.times is not None and not np.array_equal(dataset.times, dataset.x[:, own[0]])
+    ):
+        raise ValueError("series are split by the time that their data set names: leave group and time out")
 
 
 def _refuse_lacking(dataset: Dataset, made: Splits, cure: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
 
 from trainers.data import columns, targets
 from trainers.data.faults import Fault, FaultsError, short, some
-from trainers.data.info import SERIES, TARGET, TIME, Column
-from trainers.data.source import SOURCE, Source
+from trainers.data.info import SERIES, TARGET, TIME, Column, of_role
+from trainers.data.source import PARTS, SOURCE, Source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
 
@@ -47,21 +51,45 @@ def read(
     target = targets.read(table, source.target, "regression", None, [])
     if accepted is not None:
         return accepted, target
-    described = tuple(_column(table, name, role, source) for name, role in named.items())
+    described = tuple(_column(table, name, role, source, notes) for name, role in named.items())
     unused = [short(name) for name in table.columns if name not in {*named, source.split_column}]
     if unused:
         notes.append(f"{some(unused)}: ignored, as a series is forecast from its own past")
     return described, target
 
 
-def _column(table: Table, name: str, role: str, source: Source) -> Column:
+def refuse_mixed_parts(
+    table: Table, described: tuple[Column, ...], x: np.ndarray, part_rows: Mapping[str, np.ndarray] | None
+) -> None:
+    """Refuses parts that a series' owner gives where one is not all later than the part before it.
+
+    Args:
+        table: that it is.
+        described: its columns.
+        x: their values, `(rows, columns)`.
+        part_rows: rows of each part; None where there is one.
+
+    Raises:
+        FaultsError: naming the first row that is too early.
+    """
+    (place,) = of_role(described, TIME)
+    given = [(part, part_rows[part]) for part in PARTS if part in part_rows] if part_rows else []
+    for (before, earlier), (part, later) in pairwise(given):
+        early = x[later, place] <= x[earlier, place].max()
+        if early.any():
+            detail = f"a row of {part} is not later than all of {before}, so the future would be known: cut by time"
+            raise FaultsError(table.fault(detail, row=int(later[early][0]), column=described[place].name))
+
+
+def _column(table: Table, name: str, role: str, source: Source, notes: list[str]) -> Column:
     if role == SERIES:
         _refuse_missing(table, name, role)
-        return replace(columns.describe(table, name, "category", []), role=role)
+        _refuse_too_many(table, name)
+        return replace(columns.describe(table, name, "category", notes), role=role)
     if role == TARGET:
-        return replace(columns.describe(table, name, "number", []), role=role)
+        return replace(columns.describe(table, name, "number", notes), role=role)
     _refuse_missing(table, name, role)
-    column = columns.describe(table, name, source.columns.get(name), [])
+    column = columns.describe(table, name, source.columns.get(name), notes)
     if column.kind not in TIMES:
         detail = f"a time is a date or a number, and this is read as {column.kind}: say which under columns"
         raise FaultsError(table.fault(detail, column=name))
@@ -73,3 +101,10 @@ def _refuse_missing(table: Table, name: str, role: str) -> None:
     if missing.any():
         detail = f"there is no {role} ({int(missing.sum())} rows have none): give one, or leave the row out"
         raise FaultsError(*table.row_faults(missing, name, [detail] * table.rows))
+
+
+def _refuse_too_many(table: Table, name: str) -> None:
+    different = columns.as_text(table.columns[name]).nunique()
+    if different > columns.MAX_CATEGORIES:
+        detail = f"there are {different} series, and {columns.MAX_CATEGORIES} are allowed: give fewer in a data set"
+        raise FaultsError(table.fault(detail, column=name))

@@ -36,7 +36,10 @@ def decode(content: bytes, sample_rate: int, samples: int) -> np.ndarray:
     """
     with _opened(content) as sound:
         rate = sound.samplerate
-        heard = sound.read(math.ceil(samples * rate / sample_rate) + 1, dtype="float32", always_2d=True)
+        try:
+            heard = sound.read(math.ceil(samples * rate / sample_rate) + 1, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:  # the head alone was whole
+            raise BadClipError(f"it is damaged ({str(error)[-80:]}): write it anew, or leave it out") from None
     mono = heard.mean(axis=1, dtype=np.float64)
     if not np.isfinite(mono).all():
         raise BadClipError("it has samples that are no numbers: write it anew, or leave it out")

@@ -187,6 +187,14 @@ def test_telling_no_items_apart_wins_nothing() -> None:
     assert ranking.measure(data.x_validation[:, 0].numpy(), ranks, data.relevant)["recall_at_20"] == 0
 
 
+def test_ratings_that_are_all_the_same_are_not_blown_up() -> None:
+    given = made_interactions.dataset(ratings=True)
+    train_part, validation_part = made_interactions.split(replace(given, y=np.full(len(given.y), 3.3)))
+    assert 0 < train_part.dataset.y[train_part.rows].std() < 1e-9  # rounding noise
+
+    assert prepare(train_part, validation_part, "cpu").preprocessing["target_scale"] == 1.0
+
+
 def test_ndcg_is_scikit_learns() -> None:
     random = np.random.default_rng(0)
     scores, truth = random.random((30, 50)), random.random((30, 50)) < 0.1

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
@@ -16,12 +15,11 @@ import torch
 
 from tests import strangers
 from tests.unit.trainers import made_series, resuming
-from tests.unit.trainers.stored import lines, store
+from tests.unit.trainers.stored import store
 from trainers import export, sequence
 from trainers.configs import SequenceConfig
 from trainers.contract import Dataset, Part, TrainResult
 from trainers.data import files
-from trainers.data.faults import FaultsError
 from trainers.recurrences import READERS
 from trainers.windows import prepare
 
@@ -118,41 +116,6 @@ def train(config: SequenceConfig, given: Dataset | None = None) -> tuple[TrainRe
     return result, epochs
 
 
-# ---- what is read ----------------------------------------------------------------------------------------------------
-
-SMALL = lines("day,place,value,note", "2024-01-02,a,2,x", "2024-01-01,a,1,y", "2024-01-01,b,5,z")
-
-
-def test_time_series_and_target_are_read_by_their_roles(tmp_path: Path) -> None:
-    folder = store(tmp_path / "set", {"data.csv": SMALL}, time="day", series="place", target="value")
-
-    info, notes = files.examine(folder)
-
-    assert (info.kind, info.task) == ("series", "regression")
-    assert [(each.name, each.kind, each.role) for each in info.columns] == [
-        ("day", "date", "time"),
-        ("place", "category", "series"),
-        ("value", "number", "target"),
-    ]
-    assert notes == ["note: ignored, as a series is forecast from its own past"]
-
-
-@pytest.mark.parametrize(
-    ("said", "detail"),
-    [
-        ({"time": "day"}, "target is missing"),
-        ({"series": "place", "target": "value"}, "time is missing"),
-        ({"time": "date", "target": "value"}, "three columns of the table"),
-        ({"time": "day", "target": "day"}, "three columns of the table"),
-        ({"time": "note", "target": "value"}, "a time is a date or a number"),
-        ({"time": "day", "target": "note"}, "is no number"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_the_cure(said: dict[str, Any], detail: str, tmp_path: Path) -> None:
-    with pytest.raises(FaultsError, match=detail):
-        files.examine(store(tmp_path / "set", {"data.csv": SMALL}, **said))
-
-
 def test_windows_hold_the_past_of_their_own_series_and_forecast_rows_of_one_part() -> None:
     given = made_series.dataset()
     train_part, validation_part = made_series.split(given)
@@ -223,6 +186,17 @@ def test_the_future_changes_nothing_of_what_was_learned_before_it() -> None:
     y[validation_part.rows] = 1e6
     third = train(SequenceConfig(epochs=1), replace(given, y=y))[1]
     assert third[0]["train/loss"] == train(SequenceConfig(epochs=1))[1][0]["train/loss"]
+
+
+def test_a_series_that_stays_the_same_in_training_is_scaled_as_a_new_one() -> None:
+    given = made_series.dataset()
+    constant = np.where(given.x[:, 1] == 1, 3.3, given.y)
+    train_part, validation_part = made_series.split(replace(given, y=constant))
+    assert constant[train_part.rows][given.x[train_part.rows, 1] == 1].std() not in {0.0, 1.0}  # rounding noise
+
+    facts = prepare(train_part, validation_part, 3, 1, "cpu").preprocessing
+
+    assert facts["series"]["scales"][1] == facts["scale"] == constant[train_part.rows].std()
 
 
 def test_a_horizon_longer_than_a_part_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import time
 
 import numpy as np
 import pytest
@@ -87,6 +88,16 @@ def test_no_more_of_a_text_is_read_than_the_bounds_say() -> None:
     assert fitted["length"] == 3
     assert token_ids.ids(fitted, ["abcz", "abczz"]).tolist() == [[2, 3, 4], [2, 3, 4]]
     assert len(token_ids.normalised("a" * 10**6)) == token_ids.READ_CHARACTERS
+
+
+def test_rows_of_combining_marks_take_no_longer_than_other_texts() -> None:
+    half = token_ids.READ_CHARACTERS // 2
+    began = time.process_time()
+
+    written = token_ids.normalised("\u0301" * half + "\u0316" * half)
+
+    assert time.process_time() - began < 1  # as a whole, ten seconds and more
+    assert len(written) == token_ids.READ_CHARACTERS
 
 
 CARRIED = runpy.run_path(str(export.TOKENISER))["ids"]

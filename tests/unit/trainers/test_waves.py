@@ -162,6 +162,20 @@ def test_a_bad_clip_is_named(tmp_path: Path) -> None:
         assert "'1/3.wav' cannot be used: it is no WAV or FLAC" in refused.value.faults[1].detail
 
 
+def test_a_clip_that_is_damaged_behind_its_head_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    damaged = bytearray(clip(noise, form="FLAC"))
+    middle = len(damaged) // 2
+    damaged[middle : middle + 400] = bytes(400)
+    made = folder(tmp_path, clip(SOUND), bytes(damaged), clip(SOUND), clip(SOUND))
+
+    with pytest.raises(FaultsError) as refused:
+        files.load(made, "d")
+
+    assert "'1/1.wav' cannot be used: it is damaged (" in refused.value.faults[0].detail
+    assert refused.value.faults[0].detail.endswith("write it anew, or leave it out")
+
+
 def test_labels_may_stand_in_a_table_beside_clips_and_formats_may_be_mixed(tmp_path: Path) -> None:
     table = lines("file,label", "1.wav,up", "2.flac,up", "3.WAV,down", "4.flac,down")
     content = {"1.wav": clip(SOUND), "2.flac": clip(SOUND, form="FLAC"), "3.WAV": clip(SOUND)}

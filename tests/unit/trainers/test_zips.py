@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import struct
+import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,19 @@ def test_parts_are_top_folders_or_zips(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("names", [("Train", "VAL", "Test"), ("training", "valid", "testing")])
+def test_parts_are_known_by_their_other_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    info, _ = examined(tmp_path, {f"{part}/{name}": DOT for part in names for name in GOOD})
+
+    assert (info.class_names, info.parts) == (("a", "b"), {"train": 4, "validation": 4, "test": 4})
+
+
+def test_two_folders_of_one_parts_names_are_classes(tmp_path: Path) -> None:
+    info, _ = examined(tmp_path, {f"{name}/{i}.png": DOT for name in ("valid", "val") for i in range(2)})
+
+    assert (info.class_names, info.parts) == (("val", "valid"), None)
+
+
 def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
     info, _ = examined(tmp_path, {f"{name}/{i}.png": DOT for name in ("train", "car") for i in range(2)})
 
@@ -277,6 +291,16 @@ def test_labels_may_stand_in_a_table(tmp_path: Path) -> None:
 
     assert (info.rows, info.class_names, info.class_counts) == (4, ("cat", "dog"), (2, 2))
     assert notes == ["1 files are not in labels.csv and are left out"]
+
+
+@pytest.mark.parametrize(("in_table", "in_zip"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_the_same_in_a_table_and_beside_it(tmp_path: Path, in_table: Any, in_zip: Any) -> None:
+    names = ("é1.png", "é2.png", "ü1.png", "ü2.png")
+    table = lines("file,label", *(f"{unicodedata.normalize(in_table, name)},{name[1]}" for name in names))
+    content = {unicodedata.normalize(in_zip, name): DOT for name in names}
+    info, notes = examined(tmp_path, {"labels.csv": table.encode(), **content})
+
+    assert (info.rows, info.class_counts, notes) == (4, (2, 2), [])
 
 
 @pytest.mark.parametrize(
