@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainers import held_out, metrics, preprocessing
+from trainers import held_out, loop, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
 from trainers.data.split import Splits
 
 RESAMPLES = 1000
 PERCENTILES = (2.5, 97.5)
-CHUNK = 4096  # rows at once through the network
 
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Of targets `(rows,)` and predictions, `(rows, classes)` or `(rows,)`: metrics by name."""
@@ -70,12 +69,13 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores
 @torch.inference_mode()
 def predict(result: TrainResult, part: Part) -> np.ndarray:
     """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, or targets `(rows,)`."""
-    x = part.dataset.x[part.rows]
-    chunks = [
-        result.network(torch.from_numpy(preprocessing.apply(result.preprocessing, x[start : start + CHUNK]))).numpy()
-        for start in range(0, len(x), CHUNK)
-    ]
-    return np.concatenate(chunks)
+    x, facts = part.dataset.x, result.preprocessing
+    one = preprocessing.apply(facts, x[part.rows[:1]])
+    rows = loop.rows_at_once(one.shape[1:], is_of_tokens=facts["kind"] == "text")
+    pieces = (part.rows[start : start + rows] for start in range(0, len(part.rows), rows))
+    return np.concatenate(
+        [result.network(torch.from_numpy(preprocessing.apply(facts, x[piece]))).numpy() for piece in pieces]
+    )
 
 
 def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score
 
-from trainers import catalog, scoring
+from trainers import catalog, loop, scoring
 from trainers.contract import LAST_EPOCH, Part
 from trainers.data import load, split
 from trainers.scoring import Interval
@@ -128,3 +129,24 @@ def test_a_model_is_scored_on_the_rows_it_is_given() -> None:
         (data.y[test.rows] == np.bincount(data.y[learnt.rows]).argmax()).mean()
     )
     assert scores.test["accuracy"].low > scores.baseline["accuracy"]
+
+
+def test_large_images_go_through_the_network_few_at_a_time_and_come_out_the_same() -> None:
+    torch.set_num_threads(1)
+    data = load.load("digits")
+    result = train("image-mlp", np.arange(100), LAST_EPOCH, 1, "digits")
+    whole = scoring.predict(result, Part(data, np.arange(10)))
+    large = np.kron(data.x[:10], np.ones((100, 100)))  # 800 pixels wide: one at a time
+    seen: list[int] = []
+
+    class Shrunk(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            answer: torch.Tensor = result.network(x[..., ::100, ::100])
+            return answer
+
+    part = Part(replace(data, x=large), np.arange(10))
+    found = scoring.predict(replace(result, network=Shrunk()), part)
+
+    assert max(seen) * 800 * 800 <= loop.VALIDATION_VALUES
+    assert found == pytest.approx(whole, abs=1e-6)
