@@ -57,13 +57,16 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores
     """
     if test.dataset.kind in {"interactions", "series"}:
         seen = held_out.look(result, learnt, test)
-        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed)
+        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed, units=seen.units)
         return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
     y, task = test.dataset.y[test.rows], test.dataset.task
     y_learnt = learnt.dataset.y[learnt.rows]
     measure = MEASURES[task]
     trivial = trivial_answer(y_learnt, len(y), task, classes=len(test.dataset.class_names))
-    return Scores(test=bootstrap(measure, y, predict(result, test), seed=seed), baseline=measure(y, trivial))
+    groups = test.dataset.groups
+    units = None if groups is None else groups[test.rows]
+    tested = bootstrap(measure, y, predict(result, test), seed=seed, units=units)
+    return Scores(test=tested, baseline=measure(y, trivial))
 
 
 @torch.inference_mode()
@@ -89,13 +92,25 @@ def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int)
     return np.tile(shares, (rows, 1))
 
 
-def bootstrap(measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed: int) -> dict[str, Interval]:
-    """Each metric with its percentile interval of 95 % over rows drawn with replacement, 1,000 times.
+def bootstrap(
+    measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed: int, units: np.ndarray | None = None
+) -> dict[str, Interval]:
+    """Each metric with its percentile interval of 95 % over units of rows drawn with replacement, 1,000 times.
 
-    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. The same seed gives the same intervals.
+    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. Rows that depend on each other are one unit and
+    are drawn together; of a series they are blocks that do not overlap: Carlstein 1986, "The use of subseries values for
+    estimating the variance of a general statistic from a stationary sequence". The same seed gives the same intervals.
+
+    Args:
+        measure: of any of the rows.
+        y: `(rows, …)` the truth.
+        predictions: `(rows, …)` of the model.
+        seed: of what is drawn.
+        units: `(rows,)` of integers, the unit of each row; None: each row is one. Where all rows are one unit, rows are drawn,
+            which is too narrow, but one unit would give a single point, as if there were no doubt.
     """
     random = np.random.default_rng(seed)
-    drawn = [measure(y[rows], predictions[rows]) for rows in _resamples(random, len(y))]
+    drawn = [measure(y[rows], predictions[rows]) for rows in _resamples(random, len(y), units)]
     found = {}
     for name, value in measure(y, predictions).items():
         low, high = np.percentile([each[name] for each in drawn], PERCENTILES)
@@ -103,5 +118,13 @@ def bootstrap(measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed:
     return found
 
 
-def _resamples(random: np.random.Generator, rows: int) -> Iterator[np.ndarray]:
-    return (random.integers(0, rows, rows) for _ in range(RESAMPLES))
+def _resamples(random: np.random.Generator, rows: int, units: np.ndarray | None) -> Iterator[np.ndarray]:
+    if units is None or (units == units[0]).all():
+        units = np.arange(rows)
+    order = np.argsort(units, kind="stable")
+    _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
+    for _ in range(RESAMPLES):
+        drawn = random.integers(0, len(starts), len(starts))
+        taken = sizes[drawn]
+        within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
+        yield order[np.repeat(starts[drawn], taken) + within]

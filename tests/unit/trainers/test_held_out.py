@@ -42,7 +42,8 @@ def test_the_exported_network_comes_to_what_the_loop_has_measured_and_beats_the_
     assert measured == pytest.approx({key: wanted[key] for key in measured}, rel=1e-4)
     sign = 1 if objective[1] == "maximize" else -1
     assert sign * measured[objective[0]] > sign * seen.measure(seen.y, seen.trivial)[objective[0]]
-    assert len(seen.y) == len(seen.predictions) == len(seen.trivial)
+    assert len(seen.y) == len(seen.predictions) == len(seen.trivial) == len(seen.units)
+    assert (len(np.unique(seen.units)) < len(seen.units)) == (name in {"ratings", "series"})
 
 
 def test_a_user_of_whom_nothing_is_known_counts_with_the_popular_items() -> None:
