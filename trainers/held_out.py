@@ -119,8 +119,8 @@ def blocks(series: np.ndarray, length: int) -> np.ndarray:
 
 
 def _told(side: Side, indices: Tensor, stranger: int) -> Tensor:
-    """The exported network's input for some users or items: index and features, and `stranger` where there is neither."""
-    named = torch.where(indices <= side.known, indices, 0 if side.fitted is not None else stranger)
+    """The exported network's input for some users or items: index and features, and `stranger` of whom nothing is known."""
+    named = torch.where(indices <= side.known, indices, torch.where(side.is_bare[indices], stranger, 0))
     return torch.cat([named[:, None].float(), side.features[indices]], dim=1)
 
 
