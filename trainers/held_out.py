@@ -22,18 +22,20 @@ USERS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Units that may be drawn with replacement: users, rows or windows.
+    """What a metric is made of: users, ratings or windows, each a row.
 
     Attributes:
-        y: `(units, …)` the truth.
-        predictions: `(units, …)` of the model.
-        trivial: `(units, …)` of the trivial answer.
-        measure: of any of the units, y and predictions to metrics by name.
+        y: `(rows, …)` the truth.
+        predictions: `(rows, …)` of the model.
+        trivial: `(rows, …)` of the trivial answer.
+        units: `(rows,)` of integers: what may be drawn with replacement, rows of one number together.
+        measure: of any of the rows, y and predictions to metrics by name.
     """
 
     y: np.ndarray
     predictions: np.ndarray
     trivial: np.ndarray
+    units: np.ndarray
     measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
@@ -59,6 +61,7 @@ def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
         y=data.y_raw,
         predictions=data.raw(result.network(data.x_validation).numpy()),
         trivial=np.repeat(data.last[:, None], facts["horizon"], axis=1),
+        units=blocks(data.series, facts["horizon"]),
         measure=lambda y, predictions: metrics.regression(y.ravel(), predictions.ravel()),
     )
 
@@ -72,6 +75,7 @@ def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> Held
         y=data.y_raw,
         predictions=result.network(x).numpy().astype(np.float64),
         trivial=np.full(len(test.rows), mean),
+        units=users.numpy(),
         measure=metrics.regression,
     )
 
@@ -91,13 +95,32 @@ def _events(result: TrainResult, data: Pairs) -> HeldOut:
         y=np.flatnonzero(data.relevant),
         predictions=found,
         trivial=ranking.by_user(users.numpy(), popular, data.relevant)[1],
+        units=np.arange(len(found)),
         measure=lambda _users, of_users: dict(zip(names, of_users.mean(axis=0).tolist(), strict=True)),
     )
 
 
+def blocks(series: np.ndarray, length: int) -> np.ndarray:
+    """Numbers `(windows,)` of blocks of at least so many windows in a row, or of all that a series has.
+
+    Windows that follow each other forecast mostly the same values, so that their errors are not independent.
+
+    Args:
+        series: `(windows,)` of integers, ascending.
+        length: windows of a block; what is left over at a series' end belongs to its last block.
+    """
+    _, starts, sizes = np.unique(series, return_index=True, return_counts=True)
+    of_series = np.maximum(sizes // length, 1)  # blocks
+    within = (np.arange(len(series)) - np.repeat(starts, sizes)) // length
+    numbers: np.ndarray = np.repeat(np.cumsum(of_series) - of_series, sizes) + np.minimum(
+        within, np.repeat(of_series - 1, sizes)
+    )
+    return numbers
+
+
 def _told(side: Side, indices: Tensor, stranger: int) -> Tensor:
-    """The exported network's input for some users or items: index and features, and `stranger` where there is neither."""
-    named = torch.where(indices <= side.known, indices, 0 if side.fitted is not None else stranger)
+    """The exported network's input for some users or items: index and features, and `stranger` of whom nothing is known."""
+    named = torch.where(indices <= side.known, indices, torch.where(side.is_bare[indices], stranger, 0))
     return torch.cat([named[:, None].float(), side.features[indices]], dim=1)
 
 

@@ -189,8 +189,7 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    row_values = math.prod(data.x_validation.shape[1:]) * (TOKEN_VALUES if data.is_of_tokens else 1)
-    chunk_rows = max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
+    chunk_rows = rows_at_once(data.x_validation.shape[1:], is_of_tokens=data.is_of_tokens)
     with torch.inference_mode():
         pieces = streaming.pieces(data.x_validation, chunk_rows)
         outputs = torch.cat([memory.in_chunks(network, piece, chunk_rows) for piece in pieces])
@@ -201,6 +200,12 @@ def _validate(
         measured = {f"val/{name}": value for name, value in problem.measure(predictions).items()}
     _refuse_non_finite(step, measured)
     return {"train/loss": train_loss, "val/loss": loss, **measured}, predictions
+
+
+def rows_at_once(row_shape: tuple[int, ...], *, is_of_tokens: bool) -> int:
+    """How many rows of a shape a network looks at together where nothing is learnt; one at least."""
+    row_values = math.prod(row_shape) * (TOKEN_VALUES if is_of_tokens else 1)
+    return max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
 
 
 def _refuse_non_finite(step: int, metrics: dict[str, float]) -> None:

@@ -33,6 +33,7 @@ class Side:
         index_of: by code, as `Dataset.x` has it, the index.
         fitted: the preprocessing of their features as of a table's columns; None where they have none.
         features: float32 `(indices, inputs)`; `(indices, 0)` where they have none. Of nobody, all is missing.
+        is_bare: bool `(indices,)`, whether no feature of it is known.
     """
 
     role: str
@@ -41,6 +42,7 @@ class Side:
     index_of: np.ndarray
     fitted: dict[str, Any] | None
     features: Tensor
+    is_bare: Tensor
 
     @property
     def known(self) -> int:
@@ -153,7 +155,8 @@ def _side(role: str, train: Part, validation: Part, device: str) -> Side:
     everyone = np.concatenate([trained, others])
     index_of = np.zeros(len(names), np.int64)
     index_of[everyone] = np.arange(1, len(everyone) + 1)
-    fitted, features = _features(role, dataset, codes, trained, everyone, np.concatenate([train.rows, validation.rows]))
+    rows = np.concatenate([train.rows, validation.rows])
+    fitted, features, is_bare = _features(role, dataset, codes, trained, everyone, rows)
     return Side(
         role=role,
         column=dataset.columns[place].name,
@@ -161,16 +164,17 @@ def _side(role: str, train: Part, validation: Part, device: str) -> Side:
         index_of=index_of,
         fitted=fitted,
         features=torch.from_numpy(features).to(device),
+        is_bare=torch.from_numpy(is_bare).to(device),
     )
 
 
 def _features(
     role: str, dataset: Dataset, codes: np.ndarray, trained: np.ndarray, everyone: np.ndarray, rows: np.ndarray
-) -> tuple[dict[str, Any] | None, np.ndarray]:
-    """The preprocessing of a role's features, fitted on those of the training part, and its values by index."""
+) -> tuple[dict[str, Any] | None, np.ndarray, np.ndarray]:
+    """The preprocessing of a role's features, fitted on those of the training part; by index its values, and whether all lack."""
     places = of_role(dataset.columns, FEATURE[role])
     if not places:
-        return None, np.zeros((len(everyone) + 1, 0), np.float32)
+        return None, np.zeros((len(everyone) + 1, 0), np.float32), np.ones(len(everyone) + 1, bool)
     columns = tuple(replace(dataset.columns[place], role="") for place in places)
     # of each its first value that is not missing: its rows have the same, as uploading has made sure
     first = pd.DataFrame(dataset.x[rows][:, places]).groupby(codes[rows]).first().reindex(everyone)
@@ -188,7 +192,8 @@ def _features(
     fitted = preprocessing.fit(Part(table, np.arange(len(trained))))
     for column in fitted["columns"]:
         column["optional"] = True  # who asks need not know it
-    return fitted, preprocessing.apply(fitted, np.vstack([np.full(len(places), np.nan), values]))
+    by_index = np.vstack([np.full(len(places), np.nan), values])
+    return fitted, preprocessing.apply(fitted, by_index), np.isnan(by_index).all(axis=1)
 
 
 def _indices(part: Part, users: Side, items: Side) -> np.ndarray:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainers import held_out, metrics, preprocessing
+from trainers import held_out, loop, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
 from trainers.data.split import Splits
 
 RESAMPLES = 1000
+TICK_RESAMPLES = 20
 PERCENTILES = (2.5, 97.5)
-CHUNK = 4096  # rows at once through the network
 
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Of targets `(rows,)` and predictions, `(rows, classes)` or `(rows,)`: metrics by name."""
+
+Tick = Callable[[Mapping[str, float]], None]
+"""Is told now and then how far scoring is; may raise to end it."""
 
 MEASURES: Mapping[Task, Measure] = {"classification": metrics.classification, "regression": metrics.regression}
 
@@ -47,7 +50,7 @@ def learnt_rows(parts: Splits) -> np.ndarray:
     return np.unique(np.concatenate([rows for fold in parts.folds for rows in fold]))
 
 
-def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores:
+def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tick = lambda _far: None) -> Scores:
     """Scores a model on rows that neither it nor the search has seen.
 
     Args:
@@ -55,27 +58,34 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int) -> Scores
         learnt: the rows whose targets the trivial answer is made of.
         test: the rows to score on.
         seed: of the bootstrap.
+        tick: is told `test/rows` predicted, where they are predicted one by one, and `test/resamples` drawn.
     """
     if test.dataset.kind in {"interactions", "series"}:
         seen = held_out.look(result, learnt, test)
-        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed)
+        tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed, units=seen.units, tick=tick)
         return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
     y, task = test.dataset.y[test.rows], test.dataset.task
     y_learnt = learnt.dataset.y[learnt.rows]
     measure = MEASURES[task]
     trivial = trivial_answer(y_learnt, len(y), task, classes=len(test.dataset.class_names))
-    return Scores(test=bootstrap(measure, y, predict(result, test), seed=seed), baseline=measure(y, trivial))
+    groups = test.dataset.groups
+    units = None if groups is None else groups[test.rows]
+    tested = bootstrap(measure, y, predict(result, test, tick), seed=seed, units=units, tick=tick)
+    return Scores(test=tested, baseline=measure(y, trivial))
 
 
 @torch.inference_mode()
-def predict(result: TrainResult, part: Part) -> np.ndarray:
+def predict(result: TrainResult, part: Part, tick: Tick = lambda _far: None) -> np.ndarray:
     """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, or targets `(rows,)`."""
-    x = part.dataset.x[part.rows]
-    chunks = [
-        result.network(torch.from_numpy(preprocessing.apply(result.preprocessing, x[start : start + CHUNK]))).numpy()
-        for start in range(0, len(x), CHUNK)
-    ]
-    return np.concatenate(chunks)
+    x, facts = part.dataset.x, result.preprocessing
+    one = preprocessing.apply(facts, x[part.rows[:1]])
+    rows = loop.rows_at_once(one.shape[1:], is_of_tokens=facts["kind"] == "text")
+    predicted = []
+    for start in range(0, len(part.rows), rows):
+        piece = preprocessing.apply(facts, x[part.rows[start : start + rows]])
+        predicted.append(result.network(torch.from_numpy(piece)).numpy())
+        tick({"test/rows": float(start + len(piece))})
+    return np.concatenate(predicted)
 
 
 def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int) -> np.ndarray:
@@ -89,13 +99,36 @@ def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int)
     return np.tile(shares, (rows, 1))
 
 
-def bootstrap(measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed: int) -> dict[str, Interval]:
-    """Each metric with its percentile interval of 95 % over rows drawn with replacement, 1,000 times.
+def bootstrap(
+    measure: Measure,
+    y: np.ndarray,
+    predictions: np.ndarray,
+    *,
+    seed: int,
+    units: np.ndarray | None = None,
+    tick: Tick = lambda _far: None,
+) -> dict[str, Interval]:
+    """Each metric with its percentile interval of 95 % over units of rows drawn with replacement, 1,000 times.
 
-    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. The same seed gives the same intervals.
+    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. Rows that depend on each other are one unit and
+    are drawn together; of a series they are blocks that do not overlap: Carlstein 1986, "The use of subseries values for
+    estimating the variance of a general statistic from a stationary sequence". The same seed gives the same intervals.
+
+    Args:
+        measure: of any of the rows.
+        y: `(rows, …)` the truth.
+        predictions: `(rows, …)` of the model.
+        seed: of what is drawn.
+        units: `(rows,)` of integers, the unit of each row; None: each row is one. Where all rows are one unit, rows are drawn,
+            which is too narrow, but one unit would give a single point, as if there were no doubt.
+        tick: is told `test/resamples` after every 20.
     """
     random = np.random.default_rng(seed)
-    drawn = [measure(y[rows], predictions[rows]) for rows in _resamples(random, len(y))]
+    drawn: list[dict[str, float]] = []
+    for rows in _resamples(random, len(y), units):
+        drawn.append(measure(y[rows], predictions[rows]))
+        if len(drawn) % TICK_RESAMPLES == 0:
+            tick({"test/resamples": float(len(drawn))})
     found = {}
     for name, value in measure(y, predictions).items():
         low, high = np.percentile([each[name] for each in drawn], PERCENTILES)
@@ -103,5 +136,13 @@ def bootstrap(measure: Measure, y: np.ndarray, predictions: np.ndarray, *, seed:
     return found
 
 
-def _resamples(random: np.random.Generator, rows: int) -> Iterator[np.ndarray]:
-    return (random.integers(0, rows, rows) for _ in range(RESAMPLES))
+def _resamples(random: np.random.Generator, rows: int, units: np.ndarray | None) -> Iterator[np.ndarray]:
+    if units is None or (units == units[0]).all():
+        units = np.arange(rows)
+    order = np.argsort(units, kind="stable")
+    _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
+    for _ in range(RESAMPLES):
+        drawn = random.integers(0, len(starts), len(starts))
+        taken = sizes[drawn]
+        within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
+        yield order[np.repeat(starts[drawn], taken) + within]

@@ -88,6 +88,8 @@ class Ranker(nn.Module):
         self.items = Tower(items, config, biased=True)
         self.id_dropout = config.id_dropout if self.users.sees_features else 0.0
         self.register_buffer("seen", seen, persistent=False)
+        is_bare = users.is_bare if self.users.sees_features else torch.ones_like(users.is_bare)
+        self.register_buffer("is_bare", is_bare, persistent=False)
         counts = torch.bincount(seen % (items.known + 1), minlength=items.known + 1)
         self.register_buffer("popularity", counts[1:].float(), persistent=False)
 
@@ -122,7 +124,7 @@ class Ranker(nn.Module):
         return torch.where(is_stranger[:, None], self.get_buffer("popularity"), users @ vectors.T + biases)
 
     def _is_stranger(self, users: Tensor) -> Tensor:
-        return (users > self.users.known) & (not self.users.sees_features)
+        return (users > self.users.known) & self.get_buffer("is_bare")[users]
 
     def _seen_not_below(self, users: Tensor, scores: Tensor, score: Tensor) -> Tensor:
         """Of each user, how many of the items of training score at least `(B, 1)`."""

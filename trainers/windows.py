@@ -26,10 +26,12 @@ class Windows(OnDevice):
     Attributes:
         last: of validation's windows the last value `(windows,)`.
         scales: and the deviation.
+        series: and which one it is of, ascending; those of a series are in the order of their times.
     """
 
     last: np.ndarray
     scales: np.ndarray
+    series: np.ndarray
 
     def example(self, rows: int) -> np.ndarray:
         """Noise, as inputs of the network for a new series."""
@@ -74,7 +76,7 @@ def prepare(train: Part, validation: Part, window: int, horizon: int, device: st
         last, scale = past[:, -1], scales[index]
         x = np.column_stack([(past - last[:, None]) / scale[:, None], index]).astype(np.float32)
         y = ((future - last[:, None]) / scale[:, None]).astype(np.float32)
-        made.append((torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), future, last, scale))
+        made.append((torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), future, last, scale, codes))
     return Windows(
         task=dataset.task,
         x_train=made[0][0],
@@ -86,6 +88,7 @@ def prepare(train: Part, validation: Part, window: int, horizon: int, device: st
         dtype=np.dtype(np.float32),
         last=made[1][3],
         scales=made[1][4],
+        series=made[1][5],
     )
 
 

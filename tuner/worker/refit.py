@@ -34,6 +34,8 @@ def refit(
     epoch counts whatever it measures there. So the model decides between two classes by the `threshold` that was chosen when
     there were rows to choose it on, and by none that the trainer chooses now.
 
+    Scoring reports how far it is, in the step of the last epoch: so it is no silence, and can be stopped.
+
     Raises:
         ValueError: the study has no test part.
     """
@@ -49,7 +51,9 @@ def refit(
         preprocessing=_but_threshold(result.preprocessing) | ({} if threshold is None else {"threshold": threshold}),
         facts={name: value for name, value in result.facts.items() if name != "val/threshold"},
     )
-    return result, scoring.score(result, learnt, Part(dataset, np.sort(parts.test_rows)), seed=seed)
+    test = Part(dataset, np.sort(parts.test_rows))
+    scores = scoring.score(result, learnt, test, seed=seed, tick=lambda far: report(result.best_step, far))
+    return result, scores
 
 
 def _but_threshold(preprocessing: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,24 @@ def test_the_exported_network_comes_to_what_the_loop_has_measured_and_beats_the_
     assert measured == pytest.approx({key: wanted[key] for key in measured}, rel=1e-4)
     sign = 1 if objective[1] == "maximize" else -1
     assert sign * measured[objective[0]] > sign * seen.measure(seen.y, seen.trivial)[objective[0]]
-    assert len(seen.y) == len(seen.predictions) == len(seen.trivial)
+    assert len(seen.y) == len(seen.predictions) == len(seen.trivial) == len(seen.units)
+    assert (len(np.unique(seen.units)) < len(seen.units)) == (name in {"ratings", "series"})
 
 
-def test_a_user_of_whom_nothing_is_known_counts_with_the_popular_items() -> None:
-    dataset = made_interactions.dataset(features=False)
+@pytest.mark.parametrize("known", ["no features", "missing features", "features"])
+def test_a_user_of_whom_nothing_is_known_counts_with_the_popular_items(known: str) -> None:
+    """As the exported model answers; of whom a feature is known, the tower makes something of it."""
+    dataset = made_interactions.dataset(features=known != "no features")
+    if known == "missing features":
+        x = dataset.x.copy()
+        x[x[:, 0] == 0, dataset.feature_names.index("club")] = np.nan
+        dataset = replace(dataset, x=x, digest="sha256:missing")
     train_part, held = made_interactions.split(dataset)
     first = Part(dataset, train_part.rows[dataset.x[train_part.rows, 0] > 0])
     result = recommender.train(
         first,
         held,
-        RecommenderConfig(epochs=2),
+        RecommenderConfig(architecture="two_tower", epochs=8, batch_size=64),
         lambda _step, _metrics: None,
         device="cpu",
         seed=0,
@@ -63,4 +71,7 @@ def test_a_user_of_whom_nothing_is_known_counts_with_the_popular_items() -> None
 
     strangers = np.flatnonzero(seen.y > 79)
     assert len(strangers) == 1
-    assert seen.predictions[strangers].tolist() == seen.trivial[strangers].tolist()
+    are_popular = seen.predictions[strangers].tolist() == seen.trivial[strangers].tolist()
+    assert are_popular == (known != "features")
+    measured = seen.measure(seen.y, seen.predictions)
+    assert measured == pytest.approx({name: result.metrics[f"val/{name}"] for name in measured}, rel=1e-4)

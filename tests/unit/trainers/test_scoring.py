@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score
 
-from trainers import catalog, scoring
+from trainers import catalog, held_out, loop, scoring
 from trainers.contract import LAST_EPOCH, Part
 from trainers.data import load, split
 from trainers.scoring import Interval
@@ -47,6 +48,48 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
     assert first == again
     assert first != other
+
+
+def test_rows_of_a_unit_are_drawn_together() -> None:
+    units = np.array([7, 3, 7, 5, 3, 7])
+
+    def halves(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+        taken = [(y == unit).sum() / (units == unit).sum() for unit in (3, 5, 7)]
+        assert all(each == int(each) for each in taken)
+        assert sum(taken) == 3
+        assert np.array_equal(y, units[predictions])
+        return {"of_5": float(taken[1])}
+
+    first, again = (scoring.bootstrap(halves, units, np.arange(6), seed=0, units=units) for _ in range(2))
+
+    assert first == again
+    assert first["of_5"].low < 1 < first["of_5"].high
+
+
+def test_one_unit_alone_is_not_taken_for_certainty() -> None:
+    errors = np.random.default_rng(4).normal(0.0, 1.0, 50)
+    found = scoring.bootstrap(mean_error, np.zeros(50), errors, seed=0, units=np.zeros(50, np.int64))
+
+    assert found == scoring.bootstrap(mean_error, np.zeros(50), errors, seed=0)
+    assert found["error"].low < found["error"].high
+
+
+def test_windows_that_overlap_leave_more_doubt_than_their_number_says() -> None:
+    """Errors of windows of 12 steps, whose mean is 1; were they independent, the interval would cover that mean 95 times."""
+    random, horizon, covered = np.random.default_rng(0), 12, {"rows": 0, "blocks": 0}
+    for seed in range(60):
+        errors = np.lib.stride_tricks.sliding_window_view(random.exponential(1.0, 311), horizon).mean(axis=1)
+        blocks = held_out.blocks(np.zeros(len(errors), np.int64), horizon)
+        for name, units in (("rows", None), ("blocks", blocks)):
+            found = scoring.bootstrap(mean_error, np.zeros(len(errors)), errors, seed=seed, units=units)["error"]
+            covered[name] += found.low <= 1.0 <= found.high
+
+    assert covered["rows"] / 60 < 0.55
+    assert covered["blocks"] / 60 > 0.75
+
+
+def test_a_block_is_of_one_series_and_no_shorter_than_it_must_be() -> None:
+    assert held_out.blocks(np.array([0] * 7 + [4] * 2 + [9] * 3), 3).tolist() == [0] * 3 + [1] * 4 + [2] * 2 + [3] * 3
 
 
 def test_rows_that_are_all_right_leave_no_doubt() -> None:
@@ -128,3 +171,24 @@ def test_a_model_is_scored_on_the_rows_it_is_given() -> None:
         (data.y[test.rows] == np.bincount(data.y[learnt.rows]).argmax()).mean()
     )
     assert scores.test["accuracy"].low > scores.baseline["accuracy"]
+
+
+def test_large_images_go_through_the_network_few_at_a_time_and_come_out_the_same() -> None:
+    torch.set_num_threads(1)
+    data = load.load("digits")
+    result = train("image-mlp", np.arange(100), LAST_EPOCH, 1, "digits")
+    whole = scoring.predict(result, Part(data, np.arange(10)))
+    large = np.kron(data.x[:10], np.ones((100, 100)))  # 800 pixels wide: one at a time
+    seen: list[int] = []
+
+    class Shrunk(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            answer: torch.Tensor = result.network(x[..., ::100, ::100])
+            return answer
+
+    part = Part(replace(data, x=large), np.arange(10))
+    found = scoring.predict(replace(result, network=Shrunk()), part)
+
+    assert max(seen) * 800 * 800 <= loop.VALIDATION_VALUES
+    assert found == pytest.approx(whole, abs=1e-6)

@@ -110,3 +110,16 @@ def test_it_stops_when_it_is_told_to(tmp_path: Path) -> None:
             raise TrialStopped
 
     assert isinstance(fit(tmp_path, tell), Stopped)
+
+
+def test_scoring_is_heard_and_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    heard: list[tuple[int, str, float]] = []
+
+    def tell(_fold: int, step: int, metrics: Any) -> None:
+        heard.extend((step, name, value) for name, value in metrics.items() if name.startswith("test/"))
+        if metrics.get("test/resamples") == 60:
+            raise TrialStopped
+
+    assert isinstance(fit(tmp_path, tell), Stopped)
+    assert heard == [(4, "test/rows", 30.0), *((4, "test/resamples", float(drawn)) for drawn in (20, 40, 60))]
+    assert not (tmp_path / "model").exists()
