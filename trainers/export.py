@@ -109,7 +109,9 @@ def _form(result: TrainResult) -> Any:
 
 
 def _code(result: TrainResult) -> dict[str, str]:
-    """The code that a model runs beside its network: the tokeniser, or that with which others read columns of a table."""
+    """The code that a model runs beside its network: tokeniser, decoder of files, or what others read columns of a table with."""
+    if "media" in result.preprocessing:
+        return {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
     if result.preprocessing["kind"] == "text":
         return {"token_ids": str(TOKENISER)}
     return {"tables": str(MODEL_CODE)} if _form(result) else {}
