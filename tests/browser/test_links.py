@@ -41,7 +41,9 @@ def test_mlflow_opens_on_the_studys_runs_with_the_best_on_top(page: Page, servic
     open_link(page, service, study.links["mlflow"])
 
     expect(page.get_by_text(f"{study.name} (#{study.id})").first).to_be_visible(timeout=WAIT_MS)
-    expect(page.get_by_text("7 matching runs")).to_be_visible(timeout=WAIT_MS)  # six trials and their parent
+    expect(page.get_by_text("8 matching runs")).to_be_visible(
+        timeout=WAIT_MS
+    )  # six trials, their parent and the final model
     assert study.best is not None
     first = page.locator("a", has_text=re.compile(r"^trial \d+$")).first
     expect(first).to_have_text(f"trial {study.best.number}", timeout=WAIT_MS)

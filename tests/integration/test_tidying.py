@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -49,16 +47,3 @@ def test_old_answers_go_and_new_ones_stay(engine: Engine, tmp_path: Path) -> Non
 
     with engine.begin() as connection:
         assert connection.execute(text("select request_id from tuner.answered_calls")).scalars().all() == ["new"]
-
-
-def test_halves_of_uploads_go_once_they_are_old(engine: Engine, tmp_path: Path) -> None:
-    names = (".11111111-x", ".22222222-x", "33333333")
-    for name in names:
-        (tmp_path / "attempts" / name).mkdir(parents=True)
-    old_s = time.time() - 2 * 86_400
-    for name in (names[0], names[2]):
-        os.utime(tmp_path / "attempts" / name, (old_s, old_s))
-
-    assert tidy.run_once(engine, tmp_path).drafts == 1
-
-    assert sorted(path.name for path in (tmp_path / "attempts").iterdir()) == [names[1], names[2]]
