@@ -7,6 +7,7 @@ plane validates studies with it; only `load` imports the training code.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from trainers.configs import (
 )
 from trainers.contract import Direction, Kind, Task, Train
 from trainers.media_configs import AudioClassifierConfig, ImageResnetConfig
+from trainers.transformer_configs import CAUSAL_LM_SPACE, TEXT_TRANSFORMER_SPACE, CausalLmConfig, TextTransformerConfig
 
 TOP = (5, 10, 20)
 """Lengths of the lists by which recommendations are judged."""
@@ -49,6 +51,7 @@ METRICS: dict[Task, dict[str, Direction]] = {
         **{f"{metric}_at_{k}": "maximize" for k in TOP for metric in ("recall", "ndcg")},
         "loss": "minimize",
     },
+    "language": {"perplexity": "minimize", "loss": "minimize"},
 }
 """Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
 
@@ -56,7 +59,11 @@ LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),
     "recommendation": ("auto", "bpr", "softmax"),
+    "language": ("auto",),
 }
+
+EXTRAS: dict[str, tuple[str, ...]] = {"transformers": ("transformers", "peft")}
+"""Extras of this project, each with the modules that it brings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,8 @@ class Trainer:
         config: the frozen dataclass of its hyperparameters.
         entry_point: `module:function` of its train function.
         default_space: a study's `search_space` for when the user gives none.
+        needed: hyperparameters that a study must give, as they have no default that does.
+        extra: of this project, which brings what it trains with; None: nothing beside the project itself.
     """
 
     name: str
@@ -82,6 +91,8 @@ class Trainer:
     config: type[TrainingConfig]
     entry_point: str
     default_space: dict[str, Any]
+    needed: tuple[str, ...] = ()
+    extra: str | None = None
 
 
 class UnknownTrainerError(LookupError):
@@ -93,6 +104,15 @@ class UnknownTrainerError(LookupError):
         else:
             super().__init__(f"no trainer is called {name!r}; there are {', '.join(sorted(trainers()))}")
         self.name = name
+
+
+class MissingExtraError(ImportError):
+    """A trainer is known, and what it trains with is not installed here."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        assert trainer.extra is not None
+        modules = " and ".join(EXTRAS[trainer.extra])
+        super().__init__(f"{trainer.name} needs {modules} where it runs: pip install 'tuner[{trainer.extra}]'")
 
 
 LEAST_STEPS = 4  # of an epoch; with fewer, a batch is nearly the whole training part
@@ -244,6 +264,30 @@ TRAINERS: dict[str, Trainer] = {
                 "width": {"type": "int", "low": 16, "high": 256, "log": True},
             },
         ),
+        Trainer(
+            name="text-transformer",
+            version="1",
+            summary="Fine-tunes an encoder of Hugging Face's for texts; workers need pip install 'tuner[transformers]'.",
+            kinds=("text",),
+            tasks=("classification",),
+            config=TextTransformerConfig,
+            entry_point="trainers.text_transformer:train",
+            default_space=TEXT_TRANSFORMER_SPACE,
+            needed=("model",),
+            extra="transformers",
+        ),
+        Trainer(
+            name="causal-lm",
+            version="1",
+            summary="Fine-tunes a decoder of Hugging Face's on raw texts; workers need pip install 'tuner[transformers]'.",
+            kinds=("text",),
+            tasks=("language",),
+            config=CausalLmConfig,
+            entry_point="trainers.causal_lm:train",
+            default_space=CAUSAL_LM_SPACE,
+            needed=("model",),
+            extra="transformers",
+        ),
     )
 }
 
@@ -256,6 +300,11 @@ def _installed() -> plugins.Installed[Trainer]:
 def trainers() -> dict[str, Trainer]:
     """Ours, and those that are installed beside them, by name; found when first asked for."""
     return TRAINERS | _installed().trainers
+
+
+def is_usable(trainer: Trainer) -> bool:
+    """Whether the extra that a trainer needs is installed here."""
+    return all(importlib.util.find_spec(module) is not None for module in EXTRAS.get(trainer.extra or "", ()))
 
 
 def broken() -> dict[str, str]:
@@ -275,9 +324,9 @@ def get(name: str) -> Trainer:
     return found[name]
 
 
-def for_kind(kind: Kind) -> Trainer:
-    """The trainer of a study that names none: the first that fits this kind of data."""
-    return next(trainer for trainer in trainers().values() if kind in trainer.kinds)
+def for_kind(kind: Kind, task: Task) -> Trainer:
+    """The trainer of a study that names none: the first that fits this kind of data and task."""
+    return next(trainer for trainer in trainers().values() if kind in trainer.kinds and task in trainer.tasks)
 
 
 def space_for(trainer: Trainer, rows: int) -> dict[str, Any]:
@@ -320,7 +369,13 @@ def build_config(trainer: Trainer, values: Mapping[str, object], task: Task) -> 
 
 
 def load(trainer: Trainer) -> Train:
-    """Imports a trainer's code, torch included, and gives its train function."""
+    """Imports a trainer's code, torch included, and gives its train function.
+
+    Raises:
+        MissingExtraError: what it trains with is not installed here.
+    """
+    if not is_usable(trainer):
+        raise MissingExtraError(trainer)
     module, function = trainer.entry_point.split(":")
     return cast("Train", getattr(importlib.import_module(module), function))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainers.data.info import Column
 
 Kind = Literal["tabular", "image", "text", "audio", "interactions", "series"]
-Task = Literal["classification", "regression", "recommendation"]
+Task = Literal["classification", "regression", "recommendation", "language"]
 Direction = Literal["maximize", "minimize"]
 
 Objective = tuple[str, Direction]
@@ -111,7 +111,7 @@ class Dataset:
             for audio, `(rows,)` of str for text; not always in memory whole. In a table NaN is a missing value; a boolean is
             0 or 1, a date days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
             Interactions and series are such tables, whose columns have roles.
-        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation.
+        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation or text of a language.
         feature_names: one per column for tabular data, the text's column, empty for images.
         class_names: one per class, empty for regression.
         digest: `sha256:…` over shape, type and bytes of x and y.

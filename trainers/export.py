@@ -21,18 +21,18 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import export_recommender, export_sequence, preprocessing, token_ids
+from trainers import export_language, export_recommender, export_sequence, preprocessing, subwords, token_ids
 from trainers.contract import Dataset, TrainResult
 from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
 
 MODEL_CODE = Path(__file__).with_name("exported_model.py")
-TOKENISER = Path(token_ids.__file__)
+TOKENISER, SUBWORDS = Path(token_ids.__file__), Path(subwords.__file__)
 MEDIA_CODE = Path(__file__).with_name("exported_media.py")
 DECODERS = {"image": Path(pixels.__file__), "audio": Path(waves.__file__)}
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 DECODING = {"image": ("pillow",), "audio": ("scipy", "soundfile")}
-FORMS = {"interactions": export_recommender, "series": export_sequence}
+FORMS = {"interactions": export_recommender, "series": export_sequence, "language": export_language}
 RAW_TYPES = {
     ("number", ""): "double",
     ("number", "whole"): "double",
@@ -63,7 +63,7 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
             artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
             signature=signature(result),
             input_example=_example(result),
-            pip_requirements=requirements(*DECODING.get(column, ())),
+            pip_requirements=requirements(*DECODING.get(column, ("tokenizers",) if _has_subwords(result) else ())),
             metadata={"dataset": dataset.name, "dataset_digest": dataset.digest, "task": dataset.task},
             # else a uv.lock and pyproject.toml of the current folder would be copied in
             uv_project_path=scratch,
@@ -104,8 +104,12 @@ def requirements(*more: str) -> list[str]:
 
 
 def _form(result: TrainResult) -> Any:
-    """The module that knows what the model of a kind of data takes and gives; None: it is known here."""
-    return FORMS.get(result.preprocessing["kind"])
+    """The module that knows what the model of a kind of data, or a task, takes and gives; None: it is known here."""
+    return FORMS.get(result.preprocessing["kind"]) or FORMS.get(result.preprocessing["task"])
+
+
+def _has_subwords(result: TrainResult) -> bool:
+    return subwords.TOKENIZER in result.preprocessing.get("text", {})
 
 
 def _code(result: TrainResult) -> dict[str, str]:
@@ -113,19 +117,22 @@ def _code(result: TrainResult) -> dict[str, str]:
     if "media" in result.preprocessing:
         return {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
     if result.preprocessing["kind"] == "text":
-        return {"token_ids": str(TOKENISER)}
+        return {"token_ids": str(SUBWORDS if _has_subwords(result) else TOKENISER)}
     return {"tables": str(MODEL_CODE)} if _form(result) else {}
 
 
 def _save_network(result: TrainResult, path: Path) -> None:
-    # the example has at least two rows: torch.export takes a dimension of one for a constant
+    # the example has at least two rows: torch.export takes a dimension of one for a constant; subwords are as many as a text has
+    free = range(2 if _has_subwords(result) else 1)
     raw = result.example
     x = torch.from_numpy(raw if _form(result) else preprocessing.apply(result.preprocessing, raw))
     # loops within a network are traced by torch's compiler, which warns of gradients
     with warnings.catch_warnings(), torch.no_grad():
         # torch's own GRU keeps a list of its weights, which is made anew while it is traced
         warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
-        program = torch.export.export(result.network, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+        program = torch.export.export(
+            result.network, (x,), dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.DYNAMIC),)
+        )
     program.example_inputs = None  # torch would pickle it beside the weights
     torch.export.save(program, path)
 

@@ -1,7 +1,8 @@
 """A trained model as MLflow runs it: raw rows in, class probabilities or targets out. Copied into every model folder.
 
 MLflow executes this file where the model is loaded, so it imports nothing of this project. Beside it lie a network
-(`torch.export`), the JSON of `trainers.preprocessing` and, for texts, `trainers/token_ids.py`; nothing here is pickled.
+(`torch.export`), the JSON of `trainers.preprocessing` and, for texts, `trainers/token_ids.py` or `trainers/subwords.py`.
+Nothing here is pickled.
 """
 
 import json
@@ -18,6 +19,7 @@ from mlflow.pyfunc import PythonModel
 from pandas.api import types
 
 DAY_US = 86_400_000_000
+TEXTS_AT_ONCE = 64
 
 
 class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
@@ -50,7 +52,9 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
             texts = model_input[self.preprocessing["feature_names"][0]]
             x = torch.from_numpy(self.ids(self.preprocessing["text"], texts.where(texts.notna(), "").astype("str")))
         with torch.inference_mode():
-            predicted = self.network(x).double().numpy()
+            # a large network makes much of a text
+            pieces = [x] if self.ids is None else torch.split(x, TEXTS_AT_ONCE)
+            predicted = torch.cat([self.network(piece) for piece in pieces]).double().numpy()
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
         if self.preprocessing["task"] == "regression":
             return pd.DataFrame({"prediction": predicted}, index=index)

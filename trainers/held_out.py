@@ -1,19 +1,21 @@
 """What a final model and the trivial answer come to on the test part, of data whose rows are not predicted one by one.
 
-Owns this for interactions (events: ranks among all items, against the most popular; ratings: against the mean) and for series
-(windows, against the last value staying). Nothing of the search imports this.
+Owns this for interactions (events: ranks among all items, against the most popular; ratings: against the mean), for series
+(windows, against the last value staying) and for texts to be foretold (against each token's share). Nothing of the search
+imports this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainers import metrics, pairs, ranking, windows
+from trainers import loop, metrics, pairs, passages, ranking, windows
 from trainers.contract import Part, TrainResult
 from trainers.pairs import Pairs, Side
 
@@ -45,8 +47,10 @@ def look(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
     Args:
         result: of training on `learnt`.
         learnt: the rows that the model was fitted to.
-        test: of the same data set, of the kind `interactions` or `series`.
+        test: of the same data set, of the kind `interactions` or `series`, or of the task `language`.
     """
+    if test.dataset.task == "language":
+        return _texts(result, learnt, test)
     if test.dataset.kind == "series":
         return _series(result, learnt, test)
     data = pairs.prepare(learnt, test, "cpu")
@@ -63,6 +67,24 @@ def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
         trivial=np.repeat(data.last[:, None], facts["horizon"], axis=1),
         units=blocks(data.series, facts["horizon"]),
         measure=lambda y, predictions: metrics.regression(y.ravel(), predictions.ravel()),
+    )
+
+
+@torch.inference_mode()
+def _texts(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+    """Texts are the rows: the sums over their tokens."""
+    facts, vocabulary = result.preprocessing["text"], result.preprocessing["vocabulary"]
+    data = passages.prepare(learnt, test, facts, vocabulary, "cpu")
+    learnt_x, x = cast("Tensor", data.x_train), cast("Tensor", data.x_validation)  # texts do not stream
+    rows = loop.rows_at_once(x.shape[1:], data.values_per_input)
+    surprise = [result.network(piece)[:, 0] for piece in torch.split(x, rows)]
+    groups = test.dataset.groups
+    return HeldOut(
+        y=data.by_text(data.tokens),
+        predictions=data.by_text(torch.cat(surprise).numpy()),
+        trivial=data.by_text(passages.unigram(learnt_x.numpy(), x.numpy(), vocabulary)),
+        units=np.arange(len(test.rows)) if groups is None else groups[test.rows],
+        measure=passages.measure,
     )
 
 

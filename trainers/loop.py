@@ -38,13 +38,12 @@ from trainers.contract import (
 from trainers.data import streaming
 from trainers.data.on_device import OnDevice
 from trainers.data.streaming import Rows
-from trainers.progress import Best, Moving, Progress, ending
+from trainers.progress import Best, Moving, Progress, changing, ending, put_back
 from trainers.tasks import Problem
 
 # so that a large validation part does not need memory for all of its activations
 VALIDATION_CHUNK = 16_384  # rows
 VALIDATION_VALUES = 2**20  # of the network's input: of images it takes fewer rows
-TOKEN_VALUES = 64  # what a token's number becomes
 EXAMPLE_ROWS = 3
 LATENCY_RUNS = 20
 
@@ -98,7 +97,7 @@ def fit(
         best = progress.best
         worth = sign * metrics[f"val/{metric}"]
         if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
-            weights = {name: value.clone() for name, value in network.state_dict().items()}
+            weights = {name: value.clone() for name, value in changing(network).items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
         state = partial(moving.state, progress)
@@ -189,7 +188,7 @@ def _validate(
     """Judges the epoch's weights: its metrics, and the predictions on validation they come from."""
     _refuse_non_finite(step, {"train/loss": train_loss})
     network.eval()
-    chunk_rows = rows_at_once(data.x_validation.shape[1:], is_of_tokens=data.is_of_tokens)
+    chunk_rows = rows_at_once(data.x_validation.shape[1:], data.values_per_input)
     with torch.inference_mode():
         pieces = streaming.pieces(data.x_validation, chunk_rows)
         outputs = torch.cat([memory.in_chunks(network, piece, chunk_rows) for piece in pieces])
@@ -202,9 +201,9 @@ def _validate(
     return {"train/loss": train_loss, "val/loss": loss, **measured}, predictions
 
 
-def rows_at_once(row_shape: tuple[int, ...], *, is_of_tokens: bool) -> int:
+def rows_at_once(row_shape: tuple[int, ...], values_per_input: int) -> int:
     """How many rows of a shape a network looks at together where nothing is learnt; one at least."""
-    row_values = math.prod(row_shape) * (TOKEN_VALUES if is_of_tokens else 1)
+    row_values = math.prod(row_shape) * values_per_input
     return max(1, min(VALIDATION_CHUNK, VALIDATION_VALUES // row_values))
 
 
@@ -227,7 +226,7 @@ def _result(
     if decision is not None:
         curves, facts = {**curves, "decision": decision}, {**facts, "val/threshold": decision["threshold"]}
         preprocessed = {**preprocessed, "threshold": decision["threshold"]}
-    network.load_state_dict(best.weights)
+    put_back(network, best.weights)
     network.eval()
     whole = problem.exported(network) if problem.exported else nn.Sequential(network, problem.head)
     whole = whole.cpu().eval()

@@ -49,14 +49,14 @@ class Optimizer:
 
 
 def optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Builds the step of a network's parameters, without weight decay; its memory starts empty."""
-    parameters: list[Tensor] = list(network.parameters())
+    """Builds the step of a network's parameters that learn, without weight decay; its memory starts empty."""
+    parameters: list[Tensor] = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return _sgd(parameters, config) if config.optimizer == "sgd" else _adam(parameters, config)
 
 
 def weights(network: nn.Module) -> list[Tensor]:
-    """The parameters that decay and L1 act on: matrices and kernels, not biases and norms."""
-    return [parameter for parameter in network.parameters() if parameter.ndim >= 2]
+    """The parameters that decay and L1 act on: matrices and kernels that learn, not biases and norms."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.ndim >= 2]
 
 
 def forget_gradients(parameters: list[nn.Parameter]) -> None:

@@ -11,15 +11,15 @@ category in the vocabulary of the training part, from 1, where 0 is any value th
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, Protocol
 
 import numpy as np
 
-from trainers import text_preprocessing, token_ids
+from trainers import subwords, text_preprocessing, token_ids
 from trainers.contract import Dataset, Part
 from trainers.data.cells import MISSING
 from trainers.data.info import Column
-from trainers.text_preprocessing import Options
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
@@ -28,6 +28,13 @@ LOUDEST = 32_768  # of a sample of sound
 HISS = 1_000.0  # deviation of invented samples
 OF_CLIPS = {"mean": [0.0], "scale": [float(LOUDEST)], "low": [-float(LOUDEST)], "high": [float(LOUDEST)]}
 MONDAY = 3.0  # 1970 began on a Thursday
+
+
+class Options(Hashable, Protocol):
+    """What a config says of how texts become numbers; equal ones share what is fitted."""
+
+    def fit(self, texts: np.ndarray) -> dict[str, Any]:
+        """The rules for the texts `(rows,)` of a training part: those of `trainers.token_ids` or of `trainers.subwords`."""
 
 
 def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
@@ -44,7 +51,7 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
         and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text; `text` of texts, the rules of `trainers.token_ids`; `media`, where
+        `missing`, the words that stand for no value in text; `text` of texts, the rules that the options fit; `media`, where
         files became rows, of `Dataset`.
 
     Raises:
@@ -53,7 +60,7 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     dataset = train.dataset
     if dataset.kind == "text":
         assert options is not None
-        return {**_about(train), "text": text_preprocessing.fit(dataset.x[train.rows], options)}
+        return {**_about(train), "text": options.fit(dataset.x[train.rows])}
     columns: list[dict[str, Any]] = []
     if dataset.kind == "audio":
         of_values = OF_CLIPS
@@ -98,7 +105,8 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
         `(rows, length)` of texts.
     """
     if preprocessing["kind"] == "text":
-        return token_ids.ids(preprocessing["text"], x)
+        rules = preprocessing["text"]
+        return subwords.ids(rules, x) if subwords.TOKENIZER in rules else token_ids.ids(rules, x)
     if preprocessing["kind"] == "audio":
         return x.astype(np.float32) / np.float32(LOUDEST)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])

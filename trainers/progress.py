@@ -26,7 +26,7 @@ class Best:
         step: that epoch, from 1.
         metrics: `train/loss`, `val/loss` and `val/<metric>`.
         predictions: on validation.
-        weights: a copy of the network's state, on its device.
+        weights: a copy of what changes of the network's state, on its device.
     """
 
     step: int
@@ -72,7 +72,7 @@ class Moving:
         return {
             **ending(progress),
             "device": device.type,
-            "network": dict(self.network.state_dict()),
+            "network": changing(self.network),
             "optimizer": self.optimizer.memory,
             "shuffling": self.shuffling.get_state(),
             "dropout": torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state(),
@@ -88,7 +88,7 @@ class Moving:
         """
         device = _device(self.network)
         if "network" in state:
-            self.network.load_state_dict(state["network"])
+            put_back(self.network, state["network"])
             self.optimizer.restore(state["optimizer"], device)
             self.shuffling.set_state(state["shuffling"])
             if self.draws is not None:
@@ -104,6 +104,24 @@ class Moving:
             torch.set_rng_state(state["dropout"])
         if self.draws is not None:
             self.draws.generator.set_state(state["draws"]["generator"])
+
+
+def changing(network: nn.Module) -> dict[str, Tensor]:
+    """A network's own tensors by name, but for parameters that do not learn: these are there before a training begins."""
+    named = network.named_parameters(remove_duplicate=False)  # a weight may have two names
+    frozen = {name for name, parameter in named if not parameter.requires_grad}
+    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+
+
+def put_back(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Gives a network copies of what `changing` gave.
+
+    Raises:
+        KeyError: these are of another network.
+    """
+    if changing(network).keys() != tensors.keys():
+        raise KeyError("a state has other tensors than the network")
+    network.load_state_dict(tensors, strict=False)
 
 
 def ending(progress: Progress) -> State:

@@ -13,6 +13,7 @@ import torch
 
 from trainers import held_out, loop, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
+from trainers.data import on_device
 from trainers.data.split import Splits
 
 RESAMPLES = 1000
@@ -60,7 +61,7 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
         seed: of the bootstrap.
         tick: is told `test/rows` predicted, where they are predicted one by one, and `test/resamples` drawn.
     """
-    if test.dataset.kind in {"interactions", "series"}:
+    if test.dataset.kind in {"interactions", "series"} or test.dataset.task == "language":
         seen = held_out.look(result, learnt, test)
         tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed, units=seen.units, tick=tick)
         return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
@@ -79,7 +80,7 @@ def predict(result: TrainResult, part: Part, tick: Tick = lambda _far: None) -> 
     """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, or targets `(rows,)`."""
     x, facts = part.dataset.x, result.preprocessing
     one = preprocessing.apply(facts, x[part.rows[:1]])
-    rows = loop.rows_at_once(one.shape[1:], is_of_tokens=facts["kind"] == "text")
+    rows = loop.rows_at_once(one.shape[1:], on_device.values_per_input(facts))
     predicted = []
     for start in range(0, len(part.rows), rows):
         piece = preprocessing.apply(facts, x[part.rows[start : start + rows]])

@@ -48,6 +48,10 @@ class Options:
     min_count: int
     vocabulary_size: int
 
+    def fit(self, texts: np.ndarray) -> dict[str, Any]:
+        """The rules of `trainers.token_ids` for the texts `(rows,)` of a training part."""
+        return fit(texts, self)
+
 
 def options(config: TextClassifierConfig) -> Options:
     """Those of a config."""

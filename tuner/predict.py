@@ -27,6 +27,7 @@ from trainers.data.tables import Table
 
 PREDICTION = "prediction"
 RECOMMENDED = ["rank", "item", "score"]  # what a recommender gives, in several rows for each
+JUDGED = ["tokens", "log_likelihood", "perplexity"]  # what a language model gives of a text
 
 
 class PredictError(Exception):
@@ -107,7 +108,8 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     That class, `prediction`, is the likeliest one, or follows the threshold that was chosen in training.
 
     Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
-    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows.
+    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows; a language
+    model how likely each text is.
 
     Raises:
         PredictError: the rows do not fit the model.
@@ -115,11 +117,13 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
     predicted = model.predict(given)
-    if _forecasts(model):  # which are of no row
+    if _counts(model, "step"):  # forecasts, which are of no row
         return predicted
     if list(predicted.columns) == RECOMMENDED:
         return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
     predicted = predicted.reset_index(drop=True)
+    if _counts(model, "tokens"):
+        return pd.concat([rows.written.drop(columns=JUDGED, errors="ignore"), predicted], axis=1)
     if list(predicted.columns) != [PREDICTION]:
         decided = _decided(model, given, predicted)
         if set(predicted.columns) & {*rows.written.columns, PREDICTION}:
@@ -129,12 +133,12 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     return pd.concat([kept, predicted], axis=1)
 
 
-def _forecasts(model: Any) -> bool:
-    """Whether the model says that it gives steps ahead; a class may be called `step`, and has probabilities."""
+def _counts(model: Any, what: str) -> bool:
+    """Whether the model says that it counts steps ahead, or tokens; a class may be called so, and has probabilities."""
     gives = model.metadata.get_output_schema()
     if gives is None or gives.is_tensor_spec():
         return False
-    return any(column.name == "step" and column.type == DataType.long for column in gives.inputs)
+    return any(column.name == what and column.type == DataType.long for column in gives.inputs)
 
 
 def _decided(model: Any, given: Any, probabilities: pd.DataFrame) -> pd.Series:

@@ -24,7 +24,12 @@ from tuner.domain.errors import FieldError, InvalidError
 from tuner.domain.space import CategoricalParameter, Parameter, Scalar, SearchSpace
 from tuner.domain.spec import EXTERNAL, RESOURCE_METRICS, Objective, StudySpec
 
-DEFAULT_METRIC = {"classification": "roc_auc", "regression": "rmse", "recommendation": "ndcg_at_10"}
+DEFAULT_METRIC = {
+    "classification": "roc_auc",
+    "regression": "rmse",
+    "recommendation": "ndcg_at_10",
+    "language": "perplexity",
+}
 
 _space = TypeAdapter[dict[str, Parameter]](SearchSpace)
 
@@ -139,7 +144,7 @@ def _dataset_facts(found: Found) -> dict[str, Any]:
 
 def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
     if spec.trainer is None:
-        return catalog.for_kind(dataset.kind)
+        return catalog.for_kind(dataset.kind, dataset.task)
     try:
         trainer = catalog.get(spec.trainer)
     except catalog.UnknownTrainerError as error:
@@ -189,7 +194,11 @@ def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInf
 
 
 def _check_hyperparameters(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> None:
-    errors: list[FieldError] = []
+    errors = [
+        FieldError(f"/fixed/{name}", f"{trainer.name} needs {name}: fix it, or give choices of it in search_space")
+        for name in trainer.needed
+        if name not in {**spec.fixed, **(spec.search_space or {})}
+    ]
 
     def check(values: dict[str, Scalar], pointer: str) -> None:
         try:

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
         description="Memory (address space) for reading an uploaded data set once; left out: half the machine's, up to 8192.",
     )
     weights: Path | None = Field(
-        default=None, description="A worker's folder of safetensors files, which trials may begin from by their names."
+        default=None,
+        description="A worker's folder of safetensors files and folders of models, which trials may begin from by their names.",
     )
     inspect_s: Annotated[int, Field(ge=1)] = Field(default=300, description="Time for the same, in seconds.")
 

@@ -114,8 +114,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
             series.refuse_mixed_parts(table, described, x, part_rows)
         return _made(name, "series", x, described, target, part_rows)
     if source.target is None:
-        detail = f"say target, the column to predict: there are {some(table.columns)}"
-        raise FaultsError(Fault(file=SOURCE, detail=detail))
+        return _read_language(table, source, name, notes)
     _refuse_unknown(table, source)
     target = targets.read(
         table,
@@ -135,6 +134,16 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         x = _encode(table, features)
     assert x is not None
     return _made(name, kind, x, features, target, part_rows)
+
+
+def _read_language(table: Table, source: Source, name: str, notes: list[str]) -> Dataset:
+    """What has no target: texts to be foretold."""
+    if source.text is None or source.task not in {None, "language"}:
+        detail = f"say target, the column to predict: there are {some(table.columns)}"
+        raise FaultsError(Fault(file=SOURCE, detail=detail))
+    _refuse_unknown(table, source)
+    x, described = text_tables.read(table, source, notes)
+    return _made(name, "text", x, described, targets.none(table), _part_rows(table, source))
 
 
 def _made(

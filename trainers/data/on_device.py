@@ -20,9 +20,10 @@ from trainers.contract import Part, Task
 from trainers.data import streaming
 from trainers.data.info import Column
 from trainers.data.streaming import Rows
-from trainers.text_preprocessing import Options
+from trainers.preprocessing import Options
 
 CACHE_BYTES = 2**30
+TOKEN_VALUES = 64  # what a token's number becomes
 _cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str, Options | None], OnDevice] = OrderedDict()
 
 
@@ -59,9 +60,9 @@ class OnDevice:
         return max(1, len(self.preprocessing["class_names"]))
 
     @property
-    def is_of_tokens(self) -> bool:
-        """Whether a row's values are indices, each of which becomes many values in the network."""
-        return bool(self.preprocessing["kind"] == "text")
+    def values_per_input(self) -> int:
+        """What a value of a row becomes in the network, roughly, at its widest place: an index becomes many values."""
+        return values_per_input(self.preprocessing)
 
     @property
     def bytes(self) -> int:
@@ -100,6 +101,11 @@ def prepare(train: Part, validation: Part, device: str, options: Options | None 
     while len(_cache) > 1 and sum(each.bytes for each in _cache.values()) > CACHE_BYTES:
         _cache.popitem(last=False)
     return prepared
+
+
+def values_per_input(fitted: dict[str, Any]) -> int:
+    """As `OnDevice.values_per_input`, out of the preprocessing alone."""
+    return TOKEN_VALUES if fitted["kind"] == "text" else 1
 
 
 def forget() -> None:

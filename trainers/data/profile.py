@@ -46,7 +46,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
             {"name": name, "rows": rows}
             for name, rows in zip(dataset.class_names[:MOST_CLASSES], classes[:MOST_CLASSES], strict=True)
         ],
-        "target": None if dataset.class_names else _numbers(dataset.y),
+        "target": None if dataset.class_names or dataset.task == "language" else _numbers(dataset.y),
         "columns": [],
         "images": None,
         "texts": None,

@@ -32,6 +32,11 @@ class Target:
     class_names: tuple[str, ...] = ()
 
 
+def none(table: Table) -> Target:
+    """What texts have that are to be continued: nothing but themselves."""
+    return Target("language", np.ones(table.rows))
+
+
 def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...] | None, notes: list[str]) -> Target:
     """Reads a table's target.
 

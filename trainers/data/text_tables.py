@@ -59,6 +59,10 @@ def _refuse_other(table: Table, source: Source, name: str) -> None:
 
 
 def _note(table: Table, source: Source, texts: np.ndarray, empty: np.ndarray, notes: list[str]) -> None:
+    if source.target is None:
+        notes.append(
+            "no target: texts to be foretold word by word (task language); say target to predict something of them"
+        )
     others = [name for name in table.columns if name not in {source.text, source.target, source.split_column}]
     if others:
         notes.append(f"{some(others)}: ignored beside the text; leave text out to predict from columns")

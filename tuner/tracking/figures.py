@@ -40,6 +40,7 @@ def draw(curves: Numbers) -> dict[str, bytes]:
         "predicted_vs_actual.png": ("predictions", _predictions),
         "residuals.png": ("residuals", _residuals),
         "recall_at_k.png": ("recall_at_k", _recall_at_k),
+        "bits_per_token.png": ("bits_per_token", _bits_per_token),
     }
     return {name: _png(drawer, curves) for name, (needs, drawer) in drawers.items() if curves.get(needs)}
 
@@ -122,6 +123,11 @@ def _residuals(axes: Axes, curves: Numbers) -> None:
 def _recall_at_k(axes: Axes, curves: Numbers) -> None:
     axes.plot(curves["recall_at_k"]["k"], curves["recall_at_k"]["recall"])
     axes.set(title="Recall of the first k recommendations", xlabel="k", ylabel="recall", ylim=(-0.02, 1.02))
+
+
+def _bits_per_token(axes: Axes, curves: Numbers) -> None:
+    axes.stairs(curves["bits_per_token"]["counts"], curves["bits_per_token"]["edges"], fill=True)
+    axes.set(title="How hard texts of validation are", xlabel="bits per token", ylabel="texts")
 
 
 def _unit_square(axes: Axes, legend: str | None) -> None:

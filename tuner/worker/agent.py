@@ -54,7 +54,11 @@ def run(
     worker_id = f"{socket.gethostname()[:60]}-{uuid.uuid4().hex[:8]}"
     logs.configure("worker", worker=worker_id)
     found = devices.find(slots)
-    trainers = [f"{trainer.name}@{trainer.version}" for trainer in catalog.trainers().values()]
+    known = catalog.trainers().values()
+    trainers = [f"{trainer.name}@{trainer.version}" for trainer in known if catalog.is_usable(trainer)]
+    for trainer in known:
+        if not catalog.is_usable(trainer):
+            log.info("a trainer is left out", trainer=trainer.name, cure=f"pip install 'tuner[{trainer.extra}]'")
     for unusable, reason in catalog.broken().items():
         log.warning("an installed trainer cannot be used", trainer=unusable, reason=reason)
     body = WorkerBody(

@@ -37,7 +37,8 @@ def warm_up(weights: Path | None = None) -> str:
     if device == "cpu":
         torch.set_num_threads(1)  # two one-thread children on two cores beat one with two threads
     for trainer in catalog.TRAINERS.values():
-        catalog.load(trainer)
+        if trainer.extra is None:  # others take seconds, and most trials need none of them
+            catalog.load(trainer)
     export.warm_up()
     return device
 
