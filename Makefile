@@ -79,7 +79,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	@echo "Installing what tests and checks need: about 60 MB more."
+	@echo "Installing what tests and checks need: about 160 MB more."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]' \
 		|| { $(TELL_ROOM); exit 1; }
 	@touch $@

