@@ -7,7 +7,7 @@ imports this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +20,9 @@ from trainers.contract import Part, TrainResult
 from trainers.pairs import Pairs, Side
 
 USERS_AT_ONCE = 256
+
+Tick = Callable[[Mapping[str, float]], None]
+"""Is told now and then how far scoring is; may raise to end it."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,17 @@ class HeldOut:
     measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
-def look(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+def look(result: TrainResult, learnt: Part, test: Part, tick: Tick = lambda _far: None) -> HeldOut:
     """Predicts a test part once.
 
     Args:
         result: of training on `learnt`.
         learnt: the rows that the model was fitted to.
         test: of the same data set, of the kind `interactions` or `series`, or of the task `language`.
+        tick: is told `test/blocks` of texts that are judged.
     """
     if test.dataset.task == "language":
-        return _texts(result, learnt, test)
+        return _texts(result, learnt, test, tick)
     if test.dataset.kind == "series":
         return _series(result, learnt, test)
     data = pairs.prepare(learnt, test, "cpu")
@@ -71,13 +75,16 @@ def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
 
 
 @torch.inference_mode()
-def _texts(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+def _texts(result: TrainResult, learnt: Part, test: Part, tick: Tick) -> HeldOut:
     """Texts are the rows: the sums over their tokens."""
     facts, vocabulary = result.preprocessing["text"], result.preprocessing["vocabulary"]
     data = passages.prepare(learnt, test, facts, vocabulary, "cpu")
     learnt_x, x = cast("Tensor", data.x_train), cast("Tensor", data.x_validation)  # texts do not stream
     rows = loop.rows_at_once(x.shape[1:], data.values_per_input)
-    surprise = [result.network(piece)[:, 0] for piece in torch.split(x, rows)]
+    surprise: list[Tensor] = []
+    for piece in torch.split(x, rows):
+        surprise.append(result.network(piece)[:, 0])
+        tick({"test/blocks": float(len(surprise) * rows)})
     groups = test.dataset.groups
     return HeldOut(
         y=data.by_text(data.tokens),

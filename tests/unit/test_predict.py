@@ -69,6 +69,18 @@ def test_a_class_called_step_is_a_class_and_steps_ahead_are_forecasts(tmp_path: 
     assert predict.predict(model(takes, ahead), given).equals(ahead)
 
 
+def test_a_class_called_tokens_is_a_class_and_a_language_model_counts_them(tmp_path: Path) -> None:
+    takes = Schema([ColSpec("string", "x")])
+    given = rows("x,perplexity\na,old\nb,old\n", tmp_path)
+    classes = pd.DataFrame({"other": [0.9, 0.2], "tokens": [0.1, 0.8]})
+    judged = pd.DataFrame({"tokens": [3, 4], "log_likelihood": [-1.0, -2.0], "perplexity": [2.7, 7.4]})
+
+    assert predict.predict(model(takes, classes), given)["prediction"].tolist() == ["other", "tokens"]
+    assert predict.predict(model(takes, judged), given).to_csv(index=False) == (
+        "x,tokens,log_likelihood,perplexity\na,3,-1.0,2.7\nb,4,-2.0,7.4\n"
+    )
+
+
 def test_pixels_become_images_and_classes_named_as_columns_are_told_apart(tmp_path: Path) -> None:
     takes = Schema([TensorSpec(np.dtype("float64"), (-1, 1, 2))])
     given = rows("0,1\n3,4\n", tmp_path)

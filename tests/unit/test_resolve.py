@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from trainers.data.builtin import BUILTIN
+from trainers.data.info import Column, DatasetInfo
 from tuner.datasets import Found
 from tuner.domain.errors import InvalidError
 from tuner.domain.spec import StudySpec
@@ -48,6 +50,58 @@ def test_a_final_model_is_made_wherever_there_is_a_test_part_unless_one_says_not
     assert resolved(finalize=False).spec.finalize is False
     assert resolved(evaluation={"test": 0}).spec.finalize is False
     assert "no test part" in pointers(evaluation={"test": 0}, finalize=True)["/finalize"]
+
+
+TEXTS = DatasetInfo(
+    name="texts",
+    kind="text",
+    task="classification",
+    rows=200,
+    shape=(),
+    feature_names=("text",),
+    class_names=("no", "yes"),
+    digest="sha256:texts",
+    columns=(Column("text", "text"),),
+    class_counts=(100, 100),
+)
+LANGUAGE = replace(TEXTS, task="language", class_names=(), class_counts=())
+
+
+def test_texts_without_a_target_are_for_a_language_model_which_needs_to_be_named() -> None:
+    whole = resolve(study(dataset="texts", fixed={"model": "gpt2"}), Found(LANGUAGE))
+
+    assert whole.trainer == "causal-lm@1"
+    assert [(o.metric, o.direction) for o in whole.spec.objectives or []] == [("perplexity", "minimize")]
+    assert "model" not in (whole.spec.search_space or {})
+    assert resolve(study(dataset="texts"), Found(TEXTS)).trainer == "text-classifier@1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "cure"),
+    [
+        ({}, "/fixed/model", "causal-lm needs model: fix it, or give choices of it in search_space"),
+        ({"fixed": {"model": "../gpt2"}}, "/fixed/model", "the plain name of a file"),
+        ({"fixed": {"model": "gpt2", "lora_rank": -1}}, "/fixed/lora_rank", "from 0 to 512"),
+        ({"fixed": {"model": "gpt2", "label_smoothing": 0.1}}, "/fixed/label_smoothing", "language has no labels"),
+        ({"fixed": {"model": "gpt2"}, "trainer": "text-transformer"}, "/trainer", "use causal-lm, or leave it out"),
+        (
+            {"fixed": {"model": "gpt2"}, "objectives": [{"metric": "accuracy"}]},
+            "/objectives/0/metric",
+            "perplexity, loss",
+        ),
+    ],
+)
+def test_what_a_language_model_cannot_is_refused(changes: dict[str, Any], pointer: str, cure: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        resolve(study(dataset="texts", **changes), Found(LANGUAGE))
+
+    assert cure in {error.pointer: error.detail for error in refused.value.errors}[pointer]
+
+
+def test_models_may_be_compared_in_one_study() -> None:
+    space = {"model": {"type": "categorical", "choices": ["gpt2", "llama"]}}
+
+    assert "model" in (resolve(study(dataset="texts", search_space=space), Found(LANGUAGE)).spec.search_space or {})
 
 
 def test_an_external_study_has_no_final_model() -> None:

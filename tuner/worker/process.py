@@ -27,7 +27,6 @@ STOP_TIMEOUT_S = 5.0
 LAST_WORDS_BYTES = 10_000  # of the log, told with a death
 # a trial's log is what its trainer prints, at once, without the progress bars of saving the model
 QUIET = {"PYTHONUNBUFFERED": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-OFFLINE = {"HF_HUB_OFFLINE": "1"}  # models are on the disk
 
 Received = Told | None
 
@@ -46,7 +45,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=child_environment("TUNER_", **QUIET, **OFFLINE, **device.environment),
+            env=child_environment("TUNER_", **QUIET, **device.environment),
             start_new_session=True,  # Ctrl-C is for the agent, which ends the child in its own way
         )
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()

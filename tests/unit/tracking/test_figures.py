@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers import curves
+from trainers import curves, passages
 from tuner.tracking import figures
 
 CLASSIFICATION = {"roc.png", "precision_recall.png", "confusion_matrix.png", "calibration.png"}
@@ -29,8 +29,13 @@ def regression() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("numbers", "expected"),
-    [(classes(2), CLASSIFICATION), (classes(30), CLASSIFICATION), (regression(), REGRESSION)],
-    ids=["two classes", "many classes", "regression"],
+    [
+        (classes(2), CLASSIFICATION),
+        (classes(30), CLASSIFICATION),
+        (regression(), REGRESSION),
+        (passages.draw(np.arange(1, 50), np.arange(1, 50) ** 1.5), {"bits_per_token.png"}),
+    ],
+    ids=["two classes", "many classes", "regression", "language"],
 )
 def test_every_figure_that_the_numbers_allow_is_drawn(numbers: dict[str, Any], expected: set[str]) -> None:
     drawn = figures.draw(numbers)

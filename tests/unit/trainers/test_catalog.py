@@ -34,18 +34,42 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 
 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
-    assert catalog.get("image-mlp") is catalog.for_kind("image")
-    assert catalog.get("audio-classifier") is catalog.for_kind("audio")
-    assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
-    assert catalog.get("recommender") is catalog.for_kind("interactions")
-    assert catalog.get("sequence") is catalog.for_kind("series")
-    assert catalog.get("text-classifier") is catalog.for_kind("text")
+    assert catalog.get("image-mlp") is catalog.for_kind("image", "classification")
+    assert catalog.get("audio-classifier") is catalog.for_kind("audio", "classification")
+    assert catalog.get("tabular-mlp") is catalog.for_kind("tabular", "regression")
+    assert catalog.get("recommender") is catalog.for_kind("interactions", "recommendation")
+    assert catalog.get("sequence") is catalog.for_kind("series", "regression")
+    assert catalog.get("text-classifier") is catalog.for_kind("text", "classification")
+    assert catalog.get("causal-lm") is catalog.for_kind("text", "language")
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
-    names = "audio-classifier, image-cnn, image-mlp, image-resnet, recommender, sequence, tabular-mlp, text-classifier"
-    with pytest.raises(catalog.UnknownTrainerError, match=names):
+    with pytest.raises(catalog.UnknownTrainerError, match=", ".join(sorted(catalog.TRAINERS))):
         catalog.get("image-mpl")
+
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules["peft"] = None  # as where it is not installed
+from trainers import catalog
+print([name for name, trainer in catalog.trainers().items() if not catalog.is_usable(trainer)])
+try:
+    catalog.load(catalog.get("causal-lm"))
+except ImportError as error:
+    print(error)
+print({"torch", "transformers", "peft", "tokenizers"} & set(sys.modules) - {"peft"})
+"""
+
+
+def test_where_an_extra_is_not_installed_its_trainers_are_known_and_tell_the_cure() -> None:
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_EXTRA], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ran.stdout.splitlines() == [
+        "['text-transformer', 'causal-lm']",
+        "causal-lm needs transformers and peft where it runs: pip install 'tuner[transformers]'",
+        "set()",
+    ]
+    assert all(catalog.is_usable(trainer) for trainer in TRAINERS)  # here they are installed
 
 
 @by_name
