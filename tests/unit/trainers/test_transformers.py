@@ -125,15 +125,10 @@ both = pytest.mark.parametrize("config", [ENCODER, DECODER], ids=["text-transfor
     ("config", "least"),
     [
         (TextTransformerConfig(model="bert", **SMALL, lora_targets="all", lora_rank=16), 0.05),
-        (
-            TextTransformerConfig(model="roberta", **{**SMALL, "learning_rate": 1e-3}, lora_rank=0, pooling="first"),
-            0.05,
-        ),
         # what stands at the beginning of a block cannot be known
         (CausalLmConfig(model="gpt2", **{**SMALL, "learning_rate": 1e-2}, lora_rank=0), 1.0),
-        (CausalLmConfig(model="llama", **{**SMALL, "learning_rate": 1e-2}, lora_rank=0), 1.0),
     ],
-    ids=["bert, LoRA", "roberta, whole", "gpt2, whole", "llama, whole"],
+    ids=["bert, LoRA", "gpt2, whole"],
 )
 def test_one_batch_is_learned_by_heart(config: TransformerConfig, least: float) -> None:
     whole = raw() if isinstance(config, CausalLmConfig) else reviews()
@@ -248,7 +243,7 @@ def test_every_option_learns(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("use", "kind"), [(use, kind) for use, kinds in KNOWN.items() for kind in kinds], ids=lambda each: each
 )
-def test_every_architecture_that_is_known_takes_lora_and_learns_in_a_step(use: Any, kind: str) -> None:
+def test_every_architecture_that_is_known_takes_lora_learns_and_is_merged(use: Any, kind: str) -> None:
     torch.manual_seed(0)
     about = made_models.config(kind)
     loader = made_models.AutoModel if use == "encoder" else AutoModelForCausalLM
@@ -256,15 +251,29 @@ def test_every_architecture_that_is_known_takes_lora_and_learns_in_a_step(use: A
     if use == "encoder":
         network.pooler = None
     config = TextTransformerConfig(dropout=0.0) if use == "encoder" else CausalLmConfig(dropout=0.0)
-    prepared = model_folders.prepared(network, config, about, use)
+    prepared = model_folders.prepared(network, config, about, use).eval()
     ids = torch.randint(3, 600, (2, 9))
-    seen = prepared(input_ids=ids)
-    (seen.last_hidden_state if use == "encoder" else seen.logits).square().mean().backward()
     learning = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
 
-    assert len(learning) >= 4  # two matrices in each of two layers, or in one that is used twice
-    assert all(parameter.grad is not None for parameter in learning)
+    def seen(model: torch.nn.Module) -> torch.Tensor:
+        outputs: Any = model(input_ids=ids)
+        found: torch.Tensor = outputs.last_hidden_state if use == "encoder" else outputs.logits
+        return found
+
     assert sum(parameter.numel() for parameter in learning) < 0.3 * sum(each.numel() for each in prepared.parameters())
+    for _ in range(2):  # in the first step, one of two matrices is zero
+        before = seen(prepared)
+        before[..., 0].sum().backward()
+        with torch.no_grad():
+            for parameter in learning:
+                assert parameter.grad is not None
+                parameter.sub_(0.1 * parameter.grad.sign())
+    wanted = seen(prepared).detach()
+
+    assert not torch.allclose(wanted, before, atol=1e-3)
+    merged = model_folders.merged(prepared)
+    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+    torch.testing.assert_close(seen(merged), wanted, atol=1e-4, rtol=1e-4)
 
 
 # ---- a real model ----------------------------------------------------------------------------------------------------
@@ -298,19 +307,31 @@ def test_a_real_encoder_tells_what_sentences_mean_before_it_has_learned_anything
     assert alike[0, 2] < 0.2
 
 
-def test_a_real_encoder_learns_from_few_texts_what_the_same_network_without_its_weights_does_not(
-    minilm: str, worker: Path
-) -> None:
+@cache
+def docstrings() -> Dataset:
+    """Of two packages, few of each."""
     frame = real.docstrings("[el]*[lg]")
     few = frame[frame.label.isin(["email", "logging"])].groupby("label").head(40)
-    dataset = real.as_dataset("docstrings", few)
-    config = TextTransformerConfig(model=minilm, max_length=16, epochs=2, batch_size=16, learning_rate=3e-3)
-    torch.manual_seed(0)
-    about = model_folders.described(worker / minilm, "encoder")
-    made_models.AutoModel.from_config(about).save_pretrained(worker / "empty")
-    shutil.copy(worker / minilm / "tokenizer.json", worker / "empty")
+    return real.as_dataset("docstrings", few)
 
-    taught, untaught = done(config, dataset), done(replace(config, model="empty"), dataset)
+
+MINILM = TextTransformerConfig(model="minilm", max_length=16, epochs=2, batch_size=16, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def taught(minilm: str) -> TrainResult:
+    assert minilm == MINILM.model
+    return done(MINILM, docstrings())
+
+
+def test_a_real_encoder_learns_from_few_texts_what_the_same_network_without_its_weights_does_not(
+    taught: TrainResult, worker: Path
+) -> None:
+    torch.manual_seed(0)
+    about = model_folders.described(worker / "minilm", "encoder")
+    made_models.AutoModel.from_config(about).save_pretrained(worker / "empty")
+    shutil.copy(worker / "minilm/tokenizer.json", worker / "empty")
+    untaught = done(replace(MINILM, model="empty"), docstrings())
 
     assert taught.metrics["val/roc_auc"] > 0.85
     assert taught.metrics["val/loss"] < untaught.metrics["val/loss"] - 0.05
@@ -411,51 +432,51 @@ WITHOUT_TRANSFORMERS = 'import sys; sys.modules["transformers"] = sys.modules["p
 TEXTS = ["很好", "", "nobody wrote this", "👩‍👩‍👧 e\u0301", "很" * 500]
 
 
-def test_saved_models_need_neither_us_nor_transformers_and_predict_as_the_training_code_does(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    classifiers = {
-        "bert": done(replace(ENCODER, epochs=1)),
-    }
-    decoders = {"llama": done(replace(DECODER, model="llama", lora_targets="all", epochs=1))}
-    texts = [*reviews().x[:5], *TEXTS]
-    for name, result in classifiers.items():
-        export.save_model(result, elsewhere / name, reviews())
-    for name, result in decoders.items():
-        export.save_model(result, elsewhere / name, raw())
+HEART = "这家酒店的服务很好 下次还来。"
+
+
+@pytest.fixture(scope="module")
+def by_heart(worker: Path) -> tuple[TrainResult, Dataset]:
+    """A decoder that knows one text."""
+    assert worker.is_dir()
+    one = replace(raw(), x=np.array([HEART] * 5, dtype=object), y=np.ones(5), digest="sha256:one")
+    config = CausalLmConfig(model="llama", lora_rank=0, epochs=100, learning_rate=3e-3, dropout=0.0, max_length=40)
+    return done(config, one), one
+
+
+def test_saved_models_need_neither_us_nor_transformers_and_predict_as_the_training_code_does(
+    taught: TrainResult, by_heart: tuple[TrainResult, Dataset], tmp_path: Path
+) -> None:
+    """In a fresh process the same numbers, from raw texts; and the decoder goes on with what it knows."""
+    elsewhere, decoder = tmp_path / "elsewhere", by_heart[0]
+    texts = [*docstrings().x[:5], *reviews().x[:3], *TEXTS, HEART]
+    export.save_model(taught, elsewhere / "encoder", docstrings())
+    export.save_model(decoder, elsewhere / "decoder", by_heart[1])
     (tmp_path / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
 
     script = WITHOUT_TRANSFORMERS + STRANGER
     found = json.loads(strangers.run(script, elsewhere, tmp_path / "texts.json", folder=elsewhere).splitlines()[-1])
 
-    for name, result in classifiers.items():
-        x = preprocessing.apply(result.preprocessing, np.array(texts, dtype=object))
-        with torch.inference_mode():
-            assert np.array(found[name]) == pytest.approx(result.network(torch.from_numpy(x)).numpy(), abs=1e-5)
-    for name, result in decoders.items():
-        x, of = subwords.blocks(result.preprocessing["text"], texts)
-        with torch.inference_mode():
-            surprise = result.network(torch.from_numpy(x))[:, 0].numpy()
-        tokens = np.bincount(of, passages.foretold(x))
-        likelihood = -np.bincount(of, surprise) / tokens
-        wanted = np.column_stack([tokens, likelihood, np.exp(-likelihood)])
-        assert np.array(found[name]) == pytest.approx(wanted, rel=1e-5)
+    x = preprocessing.apply(taught.preprocessing, np.array(texts, dtype=object))
+    with torch.inference_mode():
+        assert np.array(found["encoder"]) == pytest.approx(taught.network(torch.from_numpy(x)).numpy(), abs=1e-5)
+    x, of = subwords.blocks(decoder.preprocessing["text"], texts)
+    with torch.inference_mode():
+        surprise = decoder.network(torch.from_numpy(x))[:, 0].numpy()
+    tokens = np.bincount(of, passages.foretold(x))
+    likelihood = -np.bincount(of, surprise) / tokens
+    wanted = np.column_stack([tokens, likelihood, np.exp(-likelihood)])
+    assert np.array(found["decoder"]) == pytest.approx(wanted, rel=1e-5)
+    assert wanted[-1, 2] < 2 < wanted[0, 2]
 
-
-def test_a_language_model_goes_on_with_what_it_has_learned_by_heart(tmp_path: Path) -> None:
-    text = "这家酒店的服务很好 下次还来。"
-    one = replace(raw(), x=np.array([text] * 5, dtype=object), y=np.ones(5), digest="sha256:one")
-    result = done(replace(DECODER, lora_rank=0, epochs=100, dropout=0.0, max_length=64), one)
-    export.save_model(result, tmp_path / "model", one)
-    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
-    given = pd.DataFrame({"text": [text[:5], text, None]})
-
+    model = mlflow.pyfunc.load_model(str(elsewhere / "decoder"))
+    given = pd.DataFrame({"text": [HEART[:5], HEART, None]})
     asked = model.predict(given, params={"output": "continuation", "tokens": 60})
-    assert asked["continuation"].tolist() == [text[5:], "", text]
-    short = model.predict(given.iloc[:1], params={"output": "continuation", "tokens": 2})
-    assert text[5:].encode().startswith(short["continuation"][0].replace("\ufffd", "").encode())
-    judged = model.predict(given)
-    assert judged["perplexity"][1] < 2 < judged["perplexity"][0]
-    example = model.metadata.load_input_example(str(tmp_path / "model"))
+    assert asked["continuation"].tolist() == [HEART[5:], "", HEART]
+    short = model.predict(given.iloc[:1], params={"output": "continuation", "tokens": 2})["continuation"][0]
+    assert len(short) < len(HEART[5:])
+    assert HEART[5:].startswith(short.replace("\ufffd", ""))
+    example = model.metadata.load_input_example(str(elsewhere / "decoder"))
     assert len(model.predict(example)) == len(example) >= 2
 
 
