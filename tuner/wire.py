@@ -20,6 +20,9 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 Step = Annotated[StrictInt, Field(ge=0, le=10_000_000)]
 
+API = "/api/v1"
+"""Where every route of ours begins."""
+
 
 class Body(BaseModel):
     """A request: unknown keys are refused."""

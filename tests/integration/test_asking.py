@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, submit
-from tuner import attempts, claims, views
+from tuner import attempts, claims, trial_views
 from tuner.domain.states import AttemptState
 from tuner.maintenance import reap
 from tuner.store import attempts as attempt_rows
@@ -76,7 +76,7 @@ def test_a_lost_ask_uses_up_no_attempt(engine: Engine) -> None:
     assert reap.run_once(engine).expired == 1
 
     with engine.begin() as connection:
-        assert views.trial(connection, study_id, 0).state == "waiting"
+        assert trial_views.trial(connection, study_id, 0).state == "waiting"
     assert claim(engine)[0].trial == 0
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from tests import studying
 from tests.finalizing import claim, final_of, hand_in, lose, searched, shown, train
-from tuner import attempts, lifecycle, views
+from tuner import attempts, lifecycle, trial_views
 from tuner.domain.errors import InvalidError, StaleAttemptError
 from tuner.maintenance import reap
 from tuner.sampling.storage import TunerStorage
@@ -144,7 +144,7 @@ def test_reports_renew_the_lease_and_are_not_kept(engine: Engine) -> None:
 
     assert (answer.decision, answer.log_bytes) == ("continue", 8)
     with transaction(engine) as connection:
-        assert not views.reports(connection, study_id, attempt.trial)
+        assert not trial_views.reports(connection, study_id, attempt.trial)
 
 
 def test_only_a_result_of_the_test_part_is_taken(engine: Engine) -> None:
