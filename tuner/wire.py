@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -32,6 +32,16 @@ class Body(BaseModel):
 
 class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
+
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    """A piece of a list; `next_cursor` asks for the next, None: there is no more."""
+
+    items: list[Item]
+    next_cursor: str | None
 
 
 # ---- studies ---------------------------------------------------------------------------------------------------------
@@ -107,9 +117,8 @@ class StudyOut(Answer):
     links: dict[str, str]
 
 
-class StudyPage(Answer):
-    items: list[StudyOut]
-    next_cursor: str | None
+class StudyPage(Page[StudyOut]):
+    pass
 
 
 class ResolvedStudy(Answer):
@@ -135,9 +144,8 @@ class HistoryTrial(Answer):
     finished_at: datetime | None = None
 
 
-class HistoryPage(Answer):
-    items: list[HistoryTrial]
-    next_cursor: str | None
+class HistoryPage(Page[HistoryTrial]):
+    pass
 
 
 class HistoryTrialBody(Body):
@@ -224,9 +232,8 @@ class TrialDetail(TrialOut):
     run_id: str | None = Field(default=None, description="MLflow's; null until MLflow shows the trial.")
 
 
-class TrialPage(Answer):
-    items: list[TrialOut]
-    next_cursor: str | None
+class TrialPage(Page[TrialOut]):
+    pass
 
 
 class BestTrials(Answer):
@@ -243,8 +250,7 @@ class ReportOut(Answer):
     reported_at: datetime
 
 
-class ReportList(Answer):
-    items: list[ReportOut]
+class ReportList(Page[ReportOut]):
     next_cursor: str | None = None
 
 
