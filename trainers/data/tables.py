@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,13 @@ class Cells:
     values: pd.Series
 
 
+class Lines(Protocol):
+    """Where a file's records are."""
+
+    def of(self, record: int) -> int:
+        """The line of a record, counted from 0, which is the header."""
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a table: its name, its rows, and of a text file where its records begin and what is between cells."""
@@ -48,7 +55,7 @@ class File:
     name: str
     columns: dict[str, Cells]
     rows: int
-    lines: texts.Lines | None = None
+    lines: Lines | None = None
     delimiter: str = ","
 
 
