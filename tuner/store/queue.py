@@ -57,7 +57,7 @@ _HAS_BEGUN = f"""
         where t.study_id = s.id and t.state = 'waiting' and t.started_at is not null
             and not exists (select 1 from tuner.attempts a where a.trial_id = t.id and a.state = 'running')
     ))
-"""  # noqa: S608 - a constant of ours
+"""
 
 _NEXT_STUDY = Prepared(
     "claim_next_study",
@@ -67,7 +67,7 @@ _NEXT_STUDY = Prepared(
         and (:is_another or not ({_BEFORE}))
     order by s.priority desc, {_HAS_BEGUN} desc, s.n_live, s.id limit 1
     for update of s
-    """,  # noqa: S608 - constants of ours
+    """,
     worker_id="text",
     request_id="text",
     trainers="text[]",
@@ -88,7 +88,7 @@ _WHY_NONE = Prepared(
             select 1 from tuner.studies s
             where {_HAS_ANY} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         ) as has_work
-    """,  # noqa: S608 - a constant of ours
+    """,
     worker_id="text",
     request_id="text",
     trainers="text[]",
@@ -116,7 +116,7 @@ _HOLD_NEXT = Prepared(
         where id = :study_id and exists (select 1 from trial)
     )
     select id, {UNHURRIED} from trial
-    """,  # noqa: S608 - a constant of ours
+    """,
     study_id="bigint",
     number="integer",
     is_sampled="boolean",
@@ -147,7 +147,7 @@ _HOLD_WAITING = Prepared(
         deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
     where id = :study_id and exists (select 1 from attempt)
     returning {UNHURRIED}
-    """,  # noqa: S608 - constants of ours
+    """,
     study_id="bigint",
     trial_id="bigint",
     attempt_id="uuid",
@@ -171,7 +171,7 @@ _HOLD_FINAL = Prepared(
         returning final_id
     )
     update tuner.finals set state = 'running' where id = (select final_id from attempt)
-    """,  # noqa: S608 - a constant of ours
+    """,
     study_id="bigint",
     attempt_id="uuid",
     worker_id="text",
