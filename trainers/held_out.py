@@ -6,18 +6,22 @@ Owns this for interactions (events: ranks among all items, against the most popu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainers import metrics, pairs, ranking, windows
+from trainers import loop, metrics, pairs, ranking, windows
 from trainers.contract import Part, TrainResult
 from trainers.pairs import Pairs, Side
 
 USERS_AT_ONCE = 256
+
+Tick = Callable[[Mapping[str, float]], None]
+"""Is told now and then how far scoring is; may raise to end it."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +43,30 @@ class HeldOut:
     measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
-def look(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+def look(result: TrainResult, learnt: Part, test: Part, tick: Tick = lambda _far: None) -> HeldOut:
     """Predicts a test part once.
 
     Args:
         result: of training on `learnt`.
         learnt: the rows that the model was fitted to.
         test: of the same data set, of the kind `interactions` or `series`.
+        tick: is told `test/rows` predicted, some at a time.
     """
     if test.dataset.kind == "series":
-        return _series(result, learnt, test)
+        return _series(result, learnt, test, tick)
     data = pairs.prepare(learnt, test, "cpu")
-    return _ratings(result, learnt, test, data) if data.task == "regression" else _events(result, data)
+    if data.task == "regression":
+        return _ratings(result, learnt, test, data, tick)
+    return _events(result, data, tick)
 
 
 @torch.inference_mode()
-def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+def _series(result: TrainResult, learnt: Part, test: Part, tick: Tick) -> HeldOut:
     facts = result.preprocessing
     data = windows.prepare(learnt, test, facts["window"], facts["horizon"], "cpu")
     return HeldOut(
         y=data.y_raw,
-        predictions=data.raw(result.network(data.x_validation).numpy()),
+        predictions=data.raw(_predicted(result, cast("Tensor", data.x_validation), tick).numpy()),
         trivial=np.repeat(data.last[:, None], facts["horizon"], axis=1),
         units=blocks(data.series, facts["horizon"]),
         measure=lambda y, predictions: metrics.regression(y.ravel(), predictions.ravel()),
@@ -67,13 +74,13 @@ def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
 
 
 @torch.inference_mode()
-def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> HeldOut:
+def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs, tick: Tick) -> HeldOut:
     users, items = data.x_validation.T
     x = torch.cat([_told(data.users, users, 0), _told(data.items, items, 0)], dim=1)
     mean = float(learnt.dataset.y[learnt.rows].mean())
     return HeldOut(
         y=data.y_raw,
-        predictions=result.network(x).numpy().astype(np.float64),
+        predictions=_predicted(result, x, tick).numpy().astype(np.float64),
         trivial=np.full(len(test.rows), mean),
         units=users.numpy(),
         measure=metrics.regression,
@@ -81,7 +88,7 @@ def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> Held
 
 
 @torch.inference_mode()
-def _events(result: TrainResult, data: Pairs) -> HeldOut:
+def _events(result: TrainResult, data: Pairs, tick: Tick) -> HeldOut:
     """Of each user with something to be found the metrics of the own list; their means are those of `trainers.ranking`."""
     users, items = data.x_validation[:, 0], data.x_validation[:, 1]
     popularity = torch.bincount(data.seen % (data.items.known + 1), minlength=data.items.known + 1)[1:].float()
@@ -89,6 +96,7 @@ def _events(result: TrainResult, data: Pairs) -> HeldOut:
     for some, wanted in zip(torch.split(users, USERS_AT_ONCE), torch.split(items, USERS_AT_ONCE), strict=True):
         scores = result.network(_told(data.users, some, -1))
         ranks.append((_ranks(scores, some, wanted, data), _ranks(popularity.expand_as(scores), some, wanted, data)))
+        tick({"test/rows": float(min(len(ranks) * USERS_AT_ONCE, len(users)))})
     ours, popular = (torch.cat(each).numpy() for each in zip(*ranks, strict=True))
     names, found = ranking.by_user(users.numpy(), ours, data.relevant)
     return HeldOut(
@@ -116,6 +124,15 @@ def blocks(series: np.ndarray, length: int) -> np.ndarray:
         within, np.repeat(of_series - 1, sizes)
     )
     return numbers
+
+
+def _predicted(result: TrainResult, x: Tensor, tick: Tick) -> Tensor:
+    """The network's outputs for all rows, some at a time."""
+    outputs: list[Tensor] = []
+    for rows in torch.split(x, loop.rows_at_once(x.shape[1:], is_of_tokens=False)):
+        outputs.append(result.network(rows))
+        tick({"test/rows": float(sum(map(len, outputs)))})
+    return torch.cat(outputs)
 
 
 def _told(side: Side, indices: Tensor, stranger: int) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from trainers import held_out, loop, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
 from trainers.data.split import Splits
+from trainers.held_out import Tick
 
 RESAMPLES = 1000
 TICK_RESAMPLES = 20
@@ -21,9 +22,6 @@ PERCENTILES = (2.5, 97.5)
 
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Of targets `(rows,)` and predictions, `(rows, classes)` or `(rows,)`: metrics by name."""
-
-Tick = Callable[[Mapping[str, float]], None]
-"""Is told now and then how far scoring is; may raise to end it."""
 
 MEASURES: Mapping[Task, Measure] = {"classification": metrics.classification, "regression": metrics.regression}
 
@@ -58,10 +56,10 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
         learnt: the rows whose targets the trivial answer is made of.
         test: the rows to score on.
         seed: of the bootstrap.
-        tick: is told `test/rows` predicted, where they are predicted one by one, and `test/resamples` drawn.
+        tick: is told `test/rows` predicted and `test/resamples` drawn.
     """
     if test.dataset.kind in {"interactions", "series"}:
-        seen = held_out.look(result, learnt, test)
+        seen = held_out.look(result, learnt, test, tick)
         tested = bootstrap(seen.measure, seen.y, seen.predictions, seed=seed, units=seen.units, tick=tick)
         return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
     y, task = test.dataset.y[test.rows], test.dataset.task

@@ -229,8 +229,8 @@ class Client:
             validation: beside `train`.
             test: beside `train`.
             source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
-                of zips `image_size`, `sample_rate`, `encoding`; of interactions `user`, `item`, `rating`, `time`,
-                `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
+                of zips `image_size`, `sample_rate`, `encoding`; of interactions, also as a zip of tables, `user`, `item`,
+                `rating`, `time`, `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}

@@ -51,6 +51,18 @@ def test_the_best_configuration_is_fitted_when_the_last_trial_has_ended(engine: 
     assert not claim(engine)
 
 
+def test_a_worker_that_is_older_than_final_fits_is_given_none_and_goes_on_with_trials(engine: Engine) -> None:
+    """It would take the final fit for a trial, and report a model that has learnt less than it should."""
+    studying.submit_trained(engine, budget={"trials": 1})
+    (attempt,) = claim(engine, protocol=1)
+    attempts.complete(engine, attempt.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.8}, best_step=2))
+
+    assert claim(engine, protocol=1) == []
+    other = studying.submit_trained(engine)
+    assert [each.study_id for each in claim(engine, protocol=1, slots=2)] == [other] * 2
+    assert [each.is_final for each in claim(engine)] == [True]
+
+
 def test_the_final_fit_has_the_seed_parameters_and_threshold_of_its_trial(engine: Engine) -> None:
     studying.submit_trained(engine)
     (first,) = claim(engine)

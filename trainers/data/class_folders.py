@@ -27,6 +27,9 @@ PART_NAMES = {
 }  # in any capitals, where every folder at the top is called so, each for another part
 
 
+TABLES = ("interactions.csv", "users.csv", "items.csv")  # as `trainers.data.zipped_tables` reads them
+
+
 @dataclass(frozen=True)
 class Item:
     """A file to learn from.
@@ -149,5 +152,7 @@ def _by_folder(archive: Zip, members: list[Member], depth: int) -> list[str]:
     loose = [each for each in members if len(each.path) < depth + 2]
     if loose:
         cure = f"is in no folder of a class: move it into a folder named by its class, or give {LABELS} with file,label"
+        if loose[0].path[-1].casefold() in TABLES:
+            cure = "is a table: say user and item, its columns of who and what, for a zip of interactions"
         raise FaultsError(*(archive.fault(each, cure) for each in loose[:MOST_TOLD]))
     return [each.path[depth] for each in members]

@@ -37,6 +37,9 @@ def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, t
     Raises:
         FaultsError: there is no such column, or it is of no use for this.
     """
+    if dataset.kind == "interactions" and (group is not None or time is not None):
+        detail = "interactions are split by user, and by the time that their data set names: leave group and time out"
+        raise FaultsError(Fault(file=dataset.name, detail=detail))
     if group is not None:
         texts = columns.as_text(_read(dataset, folder, group).columns[group])
         codes, _ = pd.factorize(texts, sort=True, use_na_sentinel=True)

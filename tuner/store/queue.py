@@ -39,7 +39,14 @@ _HAS_WORK = f"""
     )
 """
 
-_HAS_ANY = f"(s.state in ('queued', 'running', 'finalizing') and (({_HAS_WORK}) or {_HAS_FINAL}))"
+# what a worker of before final fits, and of before splits by a column, does not know to be there: see `PROTOCOL`
+_UNDERSTOOD = """
+    case when :protocol >= 2 or :study_id is not null then true
+    else s.state <> 'finalizing'
+        and coalesce(s.spec::json #>> '{evaluation,group}', s.spec::json #>> '{evaluation,time}') is null end
+"""
+
+_HAS_ANY = f"(s.state in ('queued', 'running', 'finalizing') and (({_HAS_WORK}) or {_HAS_FINAL}) and ({_UNDERSTOOD}))"
 
 _BEFORE = """
     exists (select 1 from tuner.workers where id = :worker_id and left_at is not null)
@@ -72,6 +79,7 @@ _NEXT_STUDY = Prepared(
     request_id="text",
     trainers="text[]",
     study_id="bigint",
+    protocol="integer",
     is_another="boolean",
 )
 
@@ -93,6 +101,7 @@ _WHY_NONE = Prepared(
     request_id="text",
     trainers="text[]",
     study_id="bigint",
+    protocol="integer",
 )
 
 _HOLD_NEXT = Prepared(
@@ -183,12 +192,13 @@ _HOLD_FINAL = Prepared(
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who claims, with which request, what it can run, and whether it wants one study alone."""
+    """Who claims, with which request, what it can run, whether it wants one study alone, and what it understands."""
 
     worker_id: str
     request_id: str
     trainers: list[str]
     study_id: int | None
+    protocol: int
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def test_a_study_keeps_its_column_when_it_is_read_again_and_when_it_is_claimed(m
     trainers = [f"{each['name']}@{each['version']}" for each in mine.get("/trainers").json()["items"]]
     worker = {"name": "w", "version": "1", "slots": 1, "devices": ["cpu"], "trainers": trainers}
     mine.put("/workers/w", json=worker)
-    claim = {"request_id": "1", "worker_id": "w", "trainers": trainers}
+    claim: dict[str, Any] = {"request_id": "1", "worker_id": "w", "trainers": trainers}
+    assert mine.post("/claims", json=claim).json()["attempts"] == [], "an older worker would split the rows otherwise"
+    claim |= {"request_id": "2", "protocol": 2}
     claimed = mine.post("/claims", json=claim).json()["attempts"][0]
 
     assert mine.get(f"/studies/{made['id']}").json()["spec"]["evaluation"]["group"] == "patient"

@@ -270,5 +270,5 @@ def test_interactions_keep_to_the_split_of_their_own(tmp_path: Path, column: dic
 
     refused = preview.preview("set", folder, {**SHARES, **column})["faults"]
     assert [fault["detail"] for fault in refused] == [
-        "interactions are split by user, and by the time that their data set names: leave these out"
+        "interactions are split by user, and by the time that their data set names: leave group and time out"
     ]
