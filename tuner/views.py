@@ -13,7 +13,7 @@ from tuner.domain.spec import StudySpec
 from tuner.sampling import importances
 from tuner.store import studies, workers
 from tuner.tracking import state as tracking
-from tuner.wire import API, Best, Importances, Progress, StudyOut, StudyPage, WorkerOut
+from tuner.wire import API, Best, FinalOut, Importances, Progress, StudyOut, StudyPage, WorkerOut
 
 
 def study(connection: Connection, study_id: int) -> StudyOut:
@@ -45,7 +45,7 @@ def study_page(
 
 
 def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
-    spec = specs.of(row)
+    spec, final = specs.of(row), view_final.final(connection, row.id)
     base = f"{API}/studies/{row.id}"
     return StudyOut(
         id=row.id,
@@ -54,9 +54,9 @@ def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
         end_reason=row.end_reason,
         priority=row.priority,
         max_parallel=row.max_parallel,
-        progress=_progress(row),
+        progress=_progress(row, final),
         best=_best(row, spec),
-        final=view_final.final(connection, row.id),
+        final=final,
         spec=spec,
         facts=studies.facts(row),
         tracking=tracking.of_study(connection, row.id),
@@ -74,12 +74,14 @@ def _study(connection: Connection, row: studies.StudyRow) -> StudyOut:
     )
 
 
-def _progress(row: studies.StudyRow) -> Progress:
+def _progress(row: studies.StudyRow, final: FinalOut | None) -> Progress:
     finished = row.n_complete + row.n_pruned + row.n_failed + row.n_cancelled
     elapsed_s = None
     if row.started_at is not None:
         # the database's clock may be ahead of ours
-        elapsed_s = max(0.0, ((row.ended_at or _clock(row)) - row.started_at).total_seconds() - row.idle_s)
+        fits_since = final.created_at if final is not None and final.finished_at is None else None
+        until = fits_since or row.ended_at or _clock(row)
+        elapsed_s = max(0.0, (until - row.started_at).total_seconds() - row.idle_s)
     return Progress(
         budget=row.budget_trials,
         created=row.n_created,

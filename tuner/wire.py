@@ -60,7 +60,9 @@ class Progress(Answer):
     cancelled: int
     finished: int
     budget_hours: float | None = Field(default=None, description="With extensions.")
-    elapsed_s: float | None = Field(description="Since the first claim, until the end or now, pauses excluded.")
+    elapsed_s: float | None = Field(
+        description="Since the first claim, until the end or now; without pauses and the final fit."
+    )
     remaining_s: float | None = Field(description="Estimated from the rate so far; null before the first trial ends.")
 
 

@@ -140,6 +140,61 @@ def test_a_study_that_is_settled_once_more_waits_on(engine: Engine) -> None:
     assert (final.number, final.state) == (1, "waiting")
 
 
+@pytest.mark.parametrize("end", ["complete", "extended", "cancelled"])
+def test_a_final_fit_is_made_when_the_hours_are_over_and_takes_none_of_them(engine: Engine, end: str) -> None:
+    """It waits two hours for a worker and trains one; what was left of the hours, a quarter, is left."""
+    study_id = searched(engine, budget={"trials": 2, "hours": 1.0})
+    with transaction(engine) as connection:
+        connection.execute(text("update tuner.studies set started_at = started_at - interval '45 minutes'"))
+        connection.execute(text("update tuner.studies set deadline = deadline - interval '45 minutes'"))
+    pass_time(engine, 2)
+    assert reap.run_once(engine).out_of_hours == 0
+
+    (attempt,) = claim(engine)
+    assert attempt.is_final
+    pass_time(engine, 1)
+    assert shown(engine, study_id).progress.elapsed_s == pytest.approx(2700, abs=60)
+    if end == "complete":
+        assert hand_in(engine, attempt) == "complete"
+        assert (shown(engine, study_id).state, shown(engine, study_id).end_reason) == ("completed", "trials")
+    elif end == "cancelled":
+        lifecycle.cancel(engine, study_id)
+        assert final_of(engine, study_id).state == "cancelled"
+    assert shown(engine, study_id).progress.elapsed_s == pytest.approx(2700, abs=60)
+
+    lifecycle.extend(engine, study_id, ExtendBody(trials=1))
+    on = shown(engine, study_id)
+    assert on.progress.elapsed_s == pytest.approx(2700, abs=60)
+    assert on.progress.remaining_s == pytest.approx(900, abs=120)
+    train(engine, 0.6)
+
+
+def test_a_study_that_ran_out_of_hours_has_its_final_fit(engine: Engine) -> None:
+    study_id = studying.submit_trained(engine, budget={"hours": 1.0})
+    train(engine, 0.7)
+    (last,) = claim(engine)
+    pass_time(engine, 2)
+    assert reap.run_once(engine).out_of_hours == 1
+    attempts.complete(engine, last.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.8}, best_step=2))
+    study = shown(engine, study_id)
+    assert (study.state, study.end_reason) == ("finalizing", "hours")
+
+    (attempt,) = claim(engine)
+    pass_time(engine, 2)
+    assert attempt.is_final
+    assert hand_in(engine, attempt) == "complete"
+    assert shown(engine, study_id).state == "completed"
+
+
+def pass_time(engine: Engine, hours: float) -> None:
+    """Moves what has begun into the past; leases stay, as if they were renewed."""
+    columns = {"studies": ("started_at", "ended_at", "deadline"), "finals": ("created_at", "finished_at")}
+    with transaction(engine) as connection:
+        for table, named in columns.items():
+            moved = ", ".join(f"{column} = {column} - make_interval(secs => :s)" for column in named)
+            connection.execute(text(f"update tuner.{table} set {moved}"), {"s": hours * 3600})
+
+
 def test_a_loop_of_ones_own_is_not_given_it(engine: Engine) -> None:
     study_id = searched(engine)
 
