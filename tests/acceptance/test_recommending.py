@@ -59,7 +59,8 @@ def test_events_end_as_items_for_users_known_and_new(command: Any, client: Clien
     spec = {
         "name": file.stem,
         "dataset": file.stem,
-        "fixed": {"epochs": 10, "batch_size": 64, "architecture": "two_tower"},
+        "fixed": {"epochs": 20, "batch_size": 64, "architecture": "two_tower"},
+        "sampler": {"name": "random", "seed": 5},
         "budget": {"trials": 2},
         "finalize": True,
     }
