@@ -18,7 +18,7 @@ demo: $(VENV)/.installed  ## everything on this machine: one study from start to
 	@$(BIN)/tuner demo examples/digits.yaml
 
 test: $(VENV)/.installed-test  ## all tests
-	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
+	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --durations 40
 
 check: $(VENV)/.installed-test  ## format, lint, types, import contracts, migrations against tables
 	$(BIN)/ruff format --check .

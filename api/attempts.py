@@ -70,6 +70,7 @@ async def _claim(body: ClaimBody, engine: Engine, bell: Bell) -> tuple[asyncio.E
         request_id=body.request_id,
         slots=body.slots,
         trainers=body.trainers,
+        protocol=body.protocol,
         study_id=body.study_id,
     )
     return rung, held

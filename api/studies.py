@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
-from tuner import datasets, studies, views
+from tuner import datasets, studies, trial_views, views
 from tuner.domain.spec import StudySpec
 from tuner.domain.states import StudyState
 from tuner.store.database import transaction
@@ -114,12 +114,12 @@ def enqueue(study_id: StudyId, body: EnqueueBody, engine: EngineDep) -> Enqueued
 @router.get("/{study_id}/history", summary="A study's finished trials, to take elsewhere")
 def history(study_id: StudyId, connection: ConnectionDep, cursor: Cursor = None, limit: Limit = 200) -> HistoryPage:
     """With distributions and intermediate values, in the order of their numbers."""
-    return views.history_page(connection, study_id, cursor=cursor, limit=limit)
+    return trial_views.history_page(connection, study_id, cursor=cursor, limit=limit)
 
 
 @router.get("/{study_id}/best", summary="The best trial, or the Pareto front")
 def best(study_id: StudyId, connection: ConnectionDep) -> BestTrials:
-    return BestTrials(items=views.best(connection, study_id))
+    return BestTrials(items=trial_views.best(connection, study_id))
 
 
 @router.get("/{study_id}/importances", summary="Which parameters matter")

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse,
 
 from api.deps import ConnectionDep, Cursor, EngineDep, Limit, SettingsDep
 from api.studies import StudyId
-from tuner import trial_logs, uploads, views
+from tuner import trial_logs, trial_views, uploads
 from tuner.domain.states import TrialState
 from tuner.store.database import transaction
 from tuner.tracking import draw, links
@@ -30,12 +30,12 @@ def page(
     state: Annotated[TrialState | None, Query()] = None,
 ) -> TrialPage:
     """In the order of their numbers."""
-    return views.trial_page(connection, study_id, cursor=cursor, limit=limit, state=state)
+    return trial_views.trial_page(connection, study_id, cursor=cursor, limit=limit, state=state)
 
 
 @router.get("/{number}", summary="One trial with its attempts")
 def get(study_id: StudyId, number: Number, connection: ConnectionDep) -> TrialDetail:
-    return views.trial(connection, study_id, number)
+    return trial_views.trial(connection, study_id, number)
 
 
 @router.get("/{number}/reports", summary="A trial's curves")
@@ -43,7 +43,7 @@ def reports(
     study_id: StudyId, number: Number, connection: ConnectionDep, cursor: Cursor = None, limit: Limit = 500
 ) -> ReportList:
     """Its reports, by fold and step."""
-    return views.report_page(connection, study_id, number, cursor=cursor, limit=limit)
+    return trial_views.report_page(connection, study_id, number, cursor=cursor, limit=limit)
 
 
 @router.get(
@@ -68,7 +68,7 @@ def logs(
 @router.get("/{number}/artifacts", summary="A trial's files")
 def artifacts(study_id: StudyId, number: Number, connection: ConnectionDep) -> ArtifactList:
     """The model folder, the numbers of its curves, its log."""
-    return ArtifactList(items=views.artifacts(connection, study_id, number))
+    return ArtifactList(items=trial_views.artifacts(connection, study_id, number))
 
 
 @router.get("/{number}/artifacts/{path:path}", response_class=FileResponse, summary="One file of a trial")
@@ -87,7 +87,7 @@ def artifact(
 def figures(study_id: StudyId, number: Number, engine: EngineDep) -> None:
     """Puts them to the front of the queue; seconds later they lie beside the run's artifacts in MLflow."""
     with transaction(engine) as connection:
-        draw.request(connection, views.trial_id(connection, study_id, number))
+        draw.request(connection, trial_views.trial_id(connection, study_id, number))
 
 
 @router.get("/{number}/mlflow", status_code=302, response_class=RedirectResponse, summary="The trial in MLflow")

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tuner import attempts, claims, studies
 from tuner.domain.spec import StudySpec
-from tuner.wire_attempts import ClaimedAttempt, CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import PROTOCOL, ClaimedAttempt, CompleteBody, FailBody, ReportBody
 
 SPACE = {"x": {"type": "float", "low": -1.0, "high": 1.0}, "n": {"type": "int", "low": 1, "high": 9}}
 
@@ -52,6 +52,7 @@ def claim(
     request_id: str | None = None,
     slots: int = 1,
     trainers: tuple[str, ...] = ("external",),
+    protocol: int = PROTOCOL,
 ) -> list[ClaimedAttempt]:
     held = claims.claim(
         engine,
@@ -60,6 +61,7 @@ def claim(
         slots=slots,
         trainers=trainers,
         study_id=study_id,
+        protocol=protocol,
     )
     return held or []
 

@@ -51,23 +51,25 @@ def look(result: TrainResult, learnt: Part, test: Part, tick: Tick = lambda _far
         result: of training on `learnt`.
         learnt: the rows that the model was fitted to.
         test: of the same data set, of the kind `interactions` or `series`, or of the task `language`.
-        tick: is told `test/blocks` of texts that are judged.
+        tick: is told `test/rows` predicted, some at a time.
     """
     if test.dataset.task == "language":
         return _texts(result, learnt, test, tick)
     if test.dataset.kind == "series":
-        return _series(result, learnt, test)
+        return _series(result, learnt, test, tick)
     data = pairs.prepare(learnt, test, "cpu")
-    return _ratings(result, learnt, test, data) if data.task == "regression" else _events(result, data)
+    if data.task == "regression":
+        return _ratings(result, learnt, test, data, tick)
+    return _events(result, data, tick)
 
 
 @torch.inference_mode()
-def _series(result: TrainResult, learnt: Part, test: Part) -> HeldOut:
+def _series(result: TrainResult, learnt: Part, test: Part, tick: Tick) -> HeldOut:
     facts = result.preprocessing
     data = windows.prepare(learnt, test, facts["window"], facts["horizon"], "cpu")
     return HeldOut(
         y=data.y_raw,
-        predictions=data.raw(result.network(data.x_validation).numpy()),
+        predictions=data.raw(_predicted(result, cast("Tensor", data.x_validation), tick).numpy()),
         trivial=np.repeat(data.last[:, None], facts["horizon"], axis=1),
         units=blocks(data.series, facts["horizon"]),
         measure=lambda y, predictions: metrics.regression(y.ravel(), predictions.ravel()),
@@ -80,15 +82,11 @@ def _texts(result: TrainResult, learnt: Part, test: Part, tick: Tick) -> HeldOut
     facts, vocabulary = result.preprocessing["text"], result.preprocessing["vocabulary"]
     data = passages.prepare(learnt, test, facts, vocabulary, "cpu")
     learnt_x, x = cast("Tensor", data.x_train), cast("Tensor", data.x_validation)  # texts do not stream
-    rows = loop.rows_at_once(x.shape[1:], data.values_per_input)
-    surprise: list[Tensor] = []
-    for piece in torch.split(x, rows):
-        surprise.append(result.network(piece)[:, 0])
-        tick({"test/blocks": float(len(surprise) * rows)})
+    surprise = _predicted(result, x, tick, data.values_per_input)[:, 0]
     groups = test.dataset.groups
     return HeldOut(
         y=data.by_text(data.tokens),
-        predictions=data.by_text(torch.cat(surprise).numpy()),
+        predictions=data.by_text(surprise.numpy()),
         trivial=data.by_text(passages.unigram(learnt_x.numpy(), x.numpy(), vocabulary)),
         units=np.arange(len(test.rows)) if groups is None else groups[test.rows],
         measure=passages.measure,
@@ -96,13 +94,13 @@ def _texts(result: TrainResult, learnt: Part, test: Part, tick: Tick) -> HeldOut
 
 
 @torch.inference_mode()
-def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> HeldOut:
+def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs, tick: Tick) -> HeldOut:
     users, items = data.x_validation.T
     x = torch.cat([_told(data.users, users, 0), _told(data.items, items, 0)], dim=1)
     mean = float(learnt.dataset.y[learnt.rows].mean())
     return HeldOut(
         y=data.y_raw,
-        predictions=result.network(x).numpy().astype(np.float64),
+        predictions=_predicted(result, x, tick).numpy().astype(np.float64),
         trivial=np.full(len(test.rows), mean),
         units=users.numpy(),
         measure=metrics.regression,
@@ -110,7 +108,7 @@ def _ratings(result: TrainResult, learnt: Part, test: Part, data: Pairs) -> Held
 
 
 @torch.inference_mode()
-def _events(result: TrainResult, data: Pairs) -> HeldOut:
+def _events(result: TrainResult, data: Pairs, tick: Tick) -> HeldOut:
     """Of each user with something to be found the metrics of the own list; their means are those of `trainers.ranking`."""
     users, items = data.x_validation[:, 0], data.x_validation[:, 1]
     popularity = torch.bincount(data.seen % (data.items.known + 1), minlength=data.items.known + 1)[1:].float()
@@ -118,6 +116,7 @@ def _events(result: TrainResult, data: Pairs) -> HeldOut:
     for some, wanted in zip(torch.split(users, USERS_AT_ONCE), torch.split(items, USERS_AT_ONCE), strict=True):
         scores = result.network(_told(data.users, some, -1))
         ranks.append((_ranks(scores, some, wanted, data), _ranks(popularity.expand_as(scores), some, wanted, data)))
+        tick({"test/rows": float(min(len(ranks) * USERS_AT_ONCE, len(users)))})
     ours, popular = (torch.cat(each).numpy() for each in zip(*ranks, strict=True))
     names, found = ranking.by_user(users.numpy(), ours, data.relevant)
     return HeldOut(
@@ -145,6 +144,15 @@ def blocks(series: np.ndarray, length: int) -> np.ndarray:
         within, np.repeat(of_series - 1, sizes)
     )
     return numbers
+
+
+def _predicted(result: TrainResult, x: Tensor, tick: Tick, values_per_input: int = 1) -> Tensor:
+    """The network's outputs for all rows, some at a time."""
+    outputs: list[Tensor] = []
+    for rows in torch.split(x, loop.rows_at_once(x.shape[1:], values_per_input)):
+        outputs.append(result.network(rows))
+        tick({"test/rows": float(sum(map(len, outputs)))})
+    return torch.cat(outputs)
 
 
 def _told(side: Side, indices: Tensor, stranger: int) -> Tensor:

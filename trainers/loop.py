@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import perf_counter
@@ -73,7 +74,7 @@ def fit(
         NonFiniteError: in the epoch in which a loss or metric is NaN or infinite.
         ValueError: if the objective is no metric of the task.
     """
-    metric, sign = _judge(objective, data.task)
+    worth = _judge(objective, data.task)
     move = optimizers.optimizer(network, config)
     rows = len(data.x_train)
     steps = math.ceil(rows / config.batch_size)
@@ -95,8 +96,7 @@ def fit(
         metrics, predictions = _validate(network, problem, data, step, train_loss)
         speed = {"samples_per_s": rows / (trained - started), "epoch_s": perf_counter() - started}
         best = progress.best
-        worth = sign * metrics[f"val/{metric}"]
-        if best is None or objective == LAST_EPOCH or worth > sign * best.metrics[f"val/{metric}"]:
+        if best is None or objective == LAST_EPOCH or worth(metrics) > worth(best.metrics):
             weights = {name: value.clone() for name, value in changing(network).items()}
             best = Best(step=step, metrics=metrics, predictions=predictions, weights=weights)
         progress = Progress(step=step, best=best, train_s=perf_counter() - began)
@@ -126,12 +126,16 @@ def _is_over(progress: Progress, config: TrainingConfig) -> bool:
     return progress.step >= config.epochs or 0 < config.early_stopping_patience <= waited
 
 
-def _judge(objective: Objective, task: Task) -> tuple[str, int]:
-    """The metric to compare epochs by, and the sign that makes more of it better."""
+def _judge(objective: Objective, task: Task) -> Callable[[Mapping[str, float]], tuple[float, float]]:
+    """What an epoch's metrics are worth, more being better: the objective, and among equals the loss.
+
+    On few rows a metric such as `roc_auc` is perfect after some epochs, whose probabilities are still poor.
+    """
     metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
     if metric not in METRICS[task]:
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
-    return metric, 1 if direction == "maximize" else -1
+    sign = 1 if direction == "maximize" else -1
+    return lambda metrics: (sign * metrics[f"val/{metric}"], -metrics["val/loss"])
 
 
 def _train_epoch(

@@ -57,7 +57,7 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
         learnt: the rows whose targets the trivial answer is made of.
         test: the rows to score on.
         seed: of the bootstrap.
-        tick: is told `test/rows` predicted, where they are predicted one by one, or `test/blocks`, and `test/resamples` drawn.
+        tick: is told `test/rows` predicted and `test/resamples` drawn.
     """
     if test.dataset.kind in {"interactions", "series"} or test.dataset.task == "language":
         seen = held_out.look(result, learnt, test, tick)

@@ -26,7 +26,7 @@ from tuner.store import attempts, checkpoints, queue, studies, trials
 from tuner.store import finals as final_rows
 from tuner.store.database import TRANSIENT, again_if_cut, transaction
 from tuner.tracebacks import told
-from tuner.wire_attempts import ClaimedAttempt
+from tuner.wire_attempts import PROTOCOL, ClaimedAttempt
 
 log = structlog.get_logger()
 
@@ -40,6 +40,7 @@ def claim(
     slots: int,
     trainers: Sequence[str],
     study_id: int | None = None,
+    protocol: int = PROTOCOL,
 ) -> list[ClaimedAttempt] | None:
     """Gives up to `slots` trials to a worker; the same request again gets the same trials as long as they are live.
 
@@ -54,8 +55,9 @@ def claim(
         slots: how many trials at most.
         trainers: those that the worker has, name@version.
         study_id: only this study: how a loop of the user's own claims.
+        protocol: what the worker understands; it is given nothing that it would run otherwise than it is meant.
     """
-    claimant = queue.Claimant(worker_id, request_id, list(trainers), study_id)
+    claimant = queue.Claimant(worker_id, request_id, list(trainers), study_id, protocol)
     held: list[Held] = []
     while len(held) < slots:
         with transaction(engine) as connection:
@@ -94,7 +96,7 @@ def start_unsampled(
     Raises:
         NotFoundError: there is no such study.
     """
-    claimant = queue.Claimant(worker_id, request_id, [], study_id)
+    claimant = queue.Claimant(worker_id, request_id, [], study_id, PROTOCOL)
     with transaction(engine) as connection:
         study = queue.next_study(connection, claimant, is_another=False)
         held = None

@@ -74,7 +74,9 @@ def add(
     file: Annotated[
         Path | None,
         typer.Argument(
-            exists=True, dir_okay=False, help="CSV, TSV, Parquet, .npz with x and y, or a zip of images or clips."
+            exists=True,
+            dir_okay=False,
+            help="CSV, TSV, Parquet, .npz with x and y, or a zip: images, clips, interactions.csv with users.csv.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Left out: the file's name.")] = None,

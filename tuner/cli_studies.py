@@ -11,6 +11,18 @@ import typer
 from tuner import cli_datasets, cli_seeing, terminal
 from tuner.terminal import AsJson, StudyName
 
+SplitGroup = Annotated[
+    str | None,
+    typer.Option(
+        help="A column whose values stay on one side of every split, as patients; evaluation.group of the file.",
+        metavar="COLUMN",
+    ),
+]
+SplitTime = Annotated[
+    str | None,
+    typer.Option(help="A column by whose times rows are split; evaluation.time of the file.", metavar="COLUMN"),
+]
+
 
 def submit(
     file: Annotated[
@@ -29,6 +41,8 @@ def submit(
     delimiter: cli_datasets.Delimiter = None,
     kind: cli_datasets.Kinds = None,
     split_column: cli_datasets.SplitColumn = None,
+    image_size: cli_datasets.ImageSize = None,
+    sample_rate: cli_datasets.SampleRate = None,
     user: cli_datasets.User = None,
     item: cli_datasets.Item = None,
     rating: cli_datasets.Rating = None,
@@ -36,6 +50,8 @@ def submit(
     series: cli_datasets.Series = None,
     user_feature: cli_datasets.UserFeatures = None,
     item_feature: cli_datasets.ItemFeatures = None,
+    split_group: SplitGroup = None,
+    split_time: SplitTime = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check and complete it; a file is uploaded all the same.")
     ] = False,
@@ -49,7 +65,9 @@ def submit(
     from tuner import watching
 
     spec = _spec_from(file, dataset, trials)
+    _put(spec, "evaluation", cli_datasets.given(group=split_group, time=split_time))
     source = cli_datasets.source(target, text, task, encoding, delimiter, kind, split_column)
+    source |= cli_datasets.given(image_size=image_size, sample_rate=sample_rate)
     source |= cli_datasets.roles(user, item, rating, time, series, user_feature, item_feature)
     with terminal.client() as client:
         if dataset is not None:
@@ -82,10 +100,15 @@ def _spec_from(file: Path | None, dataset: str | None, trials: int | None) -> di
     from tuner import specfile
 
     spec = {} if file is None else specfile.read(file)
-    if trials is not None:
-        given = spec.get("budget") or {}
-        spec["budget"] = {**given, "trials": trials} if isinstance(given, dict) else {"trials": trials}
+    _put(spec, "budget", cli_datasets.given(trials=trials))
     return spec
+
+
+def _put(spec: dict[str, Any], part: str, said: dict[str, Any]) -> None:
+    """Puts what options say into a part of a study, in the place of what the file says."""
+    if said:
+        given = spec.get(part) or {}
+        spec[part] = {**given, **said} if isinstance(given, dict) else said
 
 
 def watch(study: StudyName, as_json: AsJson = False) -> None:

@@ -26,7 +26,9 @@ from tuner.wire import (
     HistoryTrial,
     Importances,
     Imported,
+    Item,
     LogPiece,
+    Page,
     ReportList,
     ResolvedStudy,
     StudyOut,
@@ -104,13 +106,7 @@ class Client:
 
     def studies(self, **filters: str) -> Iterator[StudyOut]:
         """Every study, newest first; filters: state, name (a part of it), tag (key:value)."""
-        cursor: str | None = None
-        while True:
-            page = self._wire.call("GET", "/studies", StudyPage, params=_given(cursor=cursor, **filters))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._items("/studies", StudyPage, **filters)
 
     def study(self, name_or_id: str | int) -> Study:
         """A study by its number or its whole name; `.trials()` of an external one are there to be run."""
@@ -177,25 +173,11 @@ class Client:
 
     def trials(self, study_id: int, **filters: str) -> Iterator[TrialOut]:
         """Every trial of a study by number; filter: state."""
-        cursor: str | None = None
-        while True:
-            params = _given(cursor=cursor, limit="500", **filters)
-            page = self._wire.call("GET", f"/studies/{study_id}/trials", TrialPage, params=params)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._items(f"/studies/{study_id}/trials", TrialPage, limit="500", **filters)
 
     def history(self, study_id: int) -> Iterator[HistoryTrial]:
         """Every finished trial of a study with its distributions and intermediate values."""
-        cursor: str | None = None
-        while True:
-            params = _given(cursor=cursor)
-            page = self._wire.call("GET", f"/studies/{study_id}/history", HistoryPage, params=params)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._items(f"/studies/{study_id}/history", HistoryPage)
 
     def import_study(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> Imported:
         return self._wire.call("POST", "/studies/import", Imported, json={"spec": spec, "history": history})
@@ -212,13 +194,7 @@ class Client:
 
     def reports(self, study_id: int, number: int) -> ReportList:
         """All of a trial's reports, by fold and step."""
-        path, cursor, items = f"/studies/{study_id}/trials/{number}/reports", None, []
-        while True:
-            page = self._wire.call("GET", path, ReportList, params=_given(cursor=cursor))
-            items += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return ReportList(items=items)
+        return ReportList(items=list(self._items(f"/studies/{study_id}/trials/{number}/reports", ReportList)))
 
     def logs(self, study_id: int, number: int, *, attempt: int | None = None, after: int = 0) -> LogPiece:
         """A piece of what a trial printed, from the byte `after` on."""
@@ -253,8 +229,8 @@ class Client:
             validation: beside `train`.
             test: beside `train`.
             source: what is to be said of them: `target`, `task`, `encoding`, `delimiter`, `columns`, `split_column`;
-                of zips `image_size`, `sample_rate`, `encoding`; of interactions `user`, `item`, `rating`, `time`,
-                `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
+                of zips `image_size`, `sample_rate`, `encoding`; of interactions, also as a zip of tables, `user`, `item`,
+                `rating`, `time`, `user_features`, `item_features`; of series `time`, `series`; of texts `text`.
         """
         given = {"data": data, "train": train, "validation": validation, "test": test}
         paths = {part: Path(path) for part, path in given.items() if path is not None}
@@ -271,13 +247,7 @@ class Client:
 
     def datasets(self) -> Iterator[DatasetOut]:
         """Every data set in its newest version, newest first, built-in ones last."""
-        cursor: str | None = None
-        while True:
-            page = self._wire.call("GET", "/datasets", DatasetPage, params=_given(cursor=cursor))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._items("/datasets", DatasetPage)
 
     def dataset(self, name: str, version: int | None = None) -> DatasetDetail:
         """A data set with its columns; its newest version unless one is named."""
@@ -378,6 +348,16 @@ class Client:
     def optuna(self, method: str, body: dict[str, Any]) -> Any:
         """A call of Optuna's storage, in Python's JSON, which has NaN and Infinity."""
         return json.loads(self._wire.send("POST", f"/optuna/{method}", content=json.dumps(body)).content)
+
+    def _items(self, path: str, kind: type[Page[Item]], **params: str) -> Iterator[Item]:
+        """What a list's pages hold, each fetched when it is reached."""
+        cursor: str | None = None
+        while True:
+            page = self._wire.call("GET", path, kind, params=_given(cursor=cursor, **params))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def is_ready(self) -> bool:
         """Whether the control plane answers and reaches its database; never raises."""

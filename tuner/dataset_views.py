@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 
 from trainers.data.builtin import BUILTIN
 from trainers.data.info import DatasetInfo
+from tuner import cursors
 from tuner.datasets import info_of
 from tuner.domain.errors import NotFoundError
 from tuner.store import datasets
 from tuner.store.datasets import DatasetRow
-from tuner.views import API, decode_cursor, encode_cursor
+from tuner.wire import API
 from tuner.wire_datasets import ClassOut, ColumnOut, DatasetDetail, DatasetOut, DatasetPage, VersionOut
 
 MAX_CATEGORIES = 50  # shown of a column
@@ -23,14 +24,14 @@ MAX_CATEGORIES = 50  # shown of a column
 
 def page(connection: Connection, *, cursor: str | None, limit: int) -> DatasetPage:
     """The newest version of each, newest first; the built-in ones come last, at the positions 0, -1, …."""
-    before = decode_cursor(cursor)
+    before = cursors.decode_cursor(cursor)
     shown = [(row.id, _uploaded(row)) for row in datasets.page(connection, before=before, limit=limit + 1)]
     builtin = [(-i, _builtin(info)) for i, info in enumerate(BUILTIN.values())]
     items = [*shown, *(each for each in builtin if before is None or each[0] < before)]
     more = len(items) > limit
     return DatasetPage(
         items=[DatasetOut(**each) for _position, each in items[:limit]],
-        next_cursor=encode_cursor(items[limit - 1][0]) if more else None,
+        next_cursor=cursors.encode_cursor(items[limit - 1][0]) if more else None,
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from tuner.domain.errors import WrongStateError
+from sqlalchemy import Connection
+
+from tuner.domain.errors import NotFoundError, WrongStateError
 from tuner.domain.spec import StudySpec
+from tuner.store import studies
 
 
 def of(study: Any) -> StudySpec:
@@ -23,6 +26,18 @@ def require(study: Any) -> StudySpec:
     if study.spec is None:
         raise WrongStateError(f"study {study.id} was made by an Optuna script and is run by it: nothing is queued here")
     return of(study)
+
+
+def with_spec(connection: Connection, study_id: int) -> studies.StudyRow:
+    """The row of a study that has a spec to show.
+
+    Raises:
+        NotFoundError: there is no such study, or it was made by an Optuna script.
+    """
+    row = studies.get(connection, study_id)
+    if row.spec is None:
+        raise NotFoundError(f"study {study_id} was made by an Optuna script and has no spec: see it in the dashboard")
+    return row
 
 
 @lru_cache(maxsize=512)

@@ -15,11 +15,12 @@ import httpx
 import stamina
 from pydantic import BaseModel, ValidationError
 
+from tuner.wire import API
+
 T = TypeVar("T", bound=BaseModel)
 
 stamina.instrumentation.set_on_retry_hooks([])  # who calls hears of the error once the retries have not helped
 
-API = "/api/v1"
 MLFLOW = "/mlflow"
 CONNECT_S = 5.0
 TIMEOUT_S = 30.0

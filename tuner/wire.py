@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -20,6 +20,9 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 Step = Annotated[StrictInt, Field(ge=0, le=10_000_000)]
 
+API = "/api/v1"
+"""Where every route of ours begins."""
+
 
 class Body(BaseModel):
     """A request: unknown keys are refused."""
@@ -29,6 +32,16 @@ class Body(BaseModel):
 
 class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
+
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    """A piece of a list; `next_cursor` asks for the next, None: there is no more."""
+
+    items: list[Item]
+    next_cursor: str | None
 
 
 # ---- studies ---------------------------------------------------------------------------------------------------------
@@ -47,7 +60,9 @@ class Progress(Answer):
     cancelled: int
     finished: int
     budget_hours: float | None = Field(default=None, description="With extensions.")
-    elapsed_s: float | None = Field(description="Since the first claim, until the end or now, pauses excluded.")
+    elapsed_s: float | None = Field(
+        description="Since the first claim, until the end or now; without pauses and the final fit."
+    )
     remaining_s: float | None = Field(description="Estimated from the rate so far; null before the first trial ends.")
 
 
@@ -104,9 +119,8 @@ class StudyOut(Answer):
     links: dict[str, str]
 
 
-class StudyPage(Answer):
-    items: list[StudyOut]
-    next_cursor: str | None
+class StudyPage(Page[StudyOut]):
+    pass
 
 
 class ResolvedStudy(Answer):
@@ -132,9 +146,8 @@ class HistoryTrial(Answer):
     finished_at: datetime | None = None
 
 
-class HistoryPage(Answer):
-    items: list[HistoryTrial]
-    next_cursor: str | None
+class HistoryPage(Page[HistoryTrial]):
+    pass
 
 
 class HistoryTrialBody(Body):
@@ -221,9 +234,8 @@ class TrialDetail(TrialOut):
     run_id: str | None = Field(default=None, description="MLflow's; null until MLflow shows the trial.")
 
 
-class TrialPage(Answer):
-    items: list[TrialOut]
-    next_cursor: str | None
+class TrialPage(Page[TrialOut]):
+    pass
 
 
 class BestTrials(Answer):
@@ -240,8 +252,7 @@ class ReportOut(Answer):
     reported_at: datetime
 
 
-class ReportList(Answer):
-    items: list[ReportOut]
+class ReportList(Page[ReportOut]):
     next_cursor: str | None = None
 
 

@@ -21,6 +21,13 @@ MAX_REPORTS = 1_000  # in one request
 MAX_LOG_TEXT = 65_536  # characters, in one request
 MAX_WAIT_S = 30.0
 
+PROTOCOL = 2
+"""What a worker of this version understands of a claim.
+
+1: trials whose rows are split anywhere, which is all that a worker knows that says nothing. 2: also final fits (`is_final`),
+and splits by the column `group` or `time`; who does not know these would train and judge by other rows, and nobody would see it.
+"""
+
 Metrics = Annotated[dict[MetricName, Finite], Field(max_length=MAX_METRICS)]
 LongText = Annotated[StrictStr, Field(max_length=100_000)]
 Fold = Annotated[StrictInt, Field(ge=0, le=10_000)]
@@ -34,6 +41,10 @@ class ClaimBody(Body):
     slots: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     trainers: Annotated[list[Token], Field(max_length=200)] = Field(
         default=[], description="name@version, those it has."
+    )
+    protocol: Annotated[StrictInt, Field(ge=1, le=1_000)] = Field(
+        default=1,
+        description="What it understands: 2 is final fits and splits by group or time; whoever says 1 is given none of these.",
     )
     study_id: Annotated[StrictInt, Field(ge=1, le=2**62)] | None = Field(
         default=None, description="Only this study; how a loop of your own asks."

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictStr
 
-from tuner.wire import Answer, Body
+from tuner.wire import Answer, Body, Page
 
 ColumnKind = Literal["number", "category", "boolean", "date", "ignore"]
 ShownKind = ColumnKind | Literal["text"]
@@ -101,9 +101,8 @@ class DatasetOut(Answer):
     links: dict[str, str]
 
 
-class DatasetPage(Answer):
-    items: list[DatasetOut]
-    next_cursor: str | None
+class DatasetPage(Page[DatasetOut]):
+    pass
 
 
 class ColumnOut(Answer):

@@ -17,8 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyte
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from tuner import show, up
@@ -28,8 +30,8 @@ from tuner.wire import StudyOut
 
 HERE = Path(__file__).parent
 STUDY = HERE.parents[1] / "examples" / "digits.yaml"
-WAIT_MS = 60_000
-COLUMNS = 120
+WAIT_MS = 120_000
+COLUMNS, LINES = 120, 200  # so many lines that nothing scrolls away
 
 
 def main() -> None:
@@ -47,16 +49,15 @@ def main() -> None:
 
 def terminal(service: up.Service) -> None:
     """A submit that is watched to its end, and the best trial, as a terminal shows them."""
-    shown = ""
-    for words in (("submit", str(STUDY), "--watch"), ("best", "digits")):
-        shown += f"\x1b[1m$ tuner {' '.join(words).replace(str(STUDY), 'examples/digits.yaml')}\x1b[0m\n"
-        shown += last_frame(in_terminal(service, words)) + "\n"
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
-    console.print(Text.from_ansi(shown.rstrip()))
+    for words in (("submit", str(STUDY), "--watch"), ("best", "digits")):
+        said = " ".join(words).replace(str(STUDY), "examples/digits.yaml")
+        console.print(Text(f"$ tuner {said}", style="bold"))
+        console.print(as_seen(in_terminal(service, words)))
     console.save_svg(str(HERE / "terminal.svg"), title="tuner")
 
 
-def in_terminal(service: up.Service, words: tuple[str, ...]) -> str:
+def in_terminal(service: up.Service, words: tuple[str, ...]) -> bytes:
     """What a command prints on a terminal."""
     reading, writing = pty.openpty()
     environment = child_environment(
@@ -64,6 +65,7 @@ def in_terminal(service: up.Service, words: tuple[str, ...]) -> str:
         TUNER_URL=service.settings.base_url,
         TUNER_KEY=service.admin_key,
         COLUMNS=str(COLUMNS),
+        LINES=str(LINES),
         TERM="xterm-256color",
     )
     command = [sys.executable, "-m", "tuner.cli", *words]
@@ -75,16 +77,28 @@ def in_terminal(service: up.Service, words: tuple[str, ...]) -> str:
             printed += chunk
     os.close(reading)
     assert process.wait() == 0
-    return printed.decode()
+    return printed
 
 
-def last_frame(printed: str) -> str:
-    """A live line is drawn over and over: the last time counts."""
-    lines = []
-    for line in printed.replace("\r\n", "\n").split("\n"):
-        cleaned = re.sub(r"\x1b\[\?25[lh]|\x1b\[1A", "", line.rpartition("\x1b[2K")[2].rpartition("\r")[2])
-        lines.append(cleaned)
-    return "\n".join(line for line in lines if line.strip())
+def as_seen(printed: bytes) -> Text:
+    """What stands on the terminal in the end: a live view is drawn over and over, and the last time counts."""
+    screen = pyte.Screen(COLUMNS, LINES)
+    pyte.ByteStream(screen).feed(printed)
+    lines = (
+        Text("").join(Text(cell.data, style=_style(cell)) for _, cell in sorted(screen.buffer[row].items()))
+        for row in range(screen.cursor.y + 1)
+    )
+    shown = Text("\n").join(lines)
+    shown.rstrip()
+    return shown
+
+
+def _style(cell: pyte.screens.Char) -> Style:
+    """The same colours in rich's words."""
+    named = {"default": None, "brown": "yellow", "brightbrown": "bright_yellow"}
+    color = named.get(cell.fg, cell.fg.replace("bright", "bright_"))
+    is_number = color is not None and re.fullmatch(r"[0-9a-f]{6}", color) is not None
+    return Style(color=f"#{color}" if is_number else color, bold=cell.bold, italic=cell.italics)
 
 
 def browser_pages(service: up.Service) -> None:
@@ -95,7 +109,7 @@ def browser_pages(service: up.Service) -> None:
         study = client.study("digits")
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=path, args=["--disable-background-networking", *root])
-        photograph(browser, service, study, "mlflow", "25 matching runs")
+        photograph(browser, service, study, "mlflow", "26 matching runs")  # trials, study, final model
         photograph(browser, service, study, "dashboard", "Hyperparameter Importance")
         browser.close()
 

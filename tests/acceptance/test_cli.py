@@ -13,11 +13,14 @@ from typing import Any
 
 import optuna
 import pytest
+import typer
 
 from tests.acceptance.waiting import ended
-from tuner import up
+from tests.zipped import digits, packed
+from tuner import cli, up
 from tuner.client import Client
 from tuner.settings import child_environment
+from tuner.wire_datasets import DatasetSource
 
 SPEC = """
 name: {name}
@@ -190,6 +193,41 @@ def test_a_file_of_data_is_uploaded_and_tuned_in_one_go(tuner: Any, client: Clie
     ended(client, study.id)
     client.delete(study.id)
     assert tuner("dataset", "delete", f"{table.stem}@1").stdout == f"Data set {table.stem}@1 is deleted.\n"
+
+
+@pytest.mark.parametrize("command", [["dataset", "add"], ["submit"]])
+def test_all_that_rest_takes_of_a_data_set_can_be_said(command: list[str]) -> None:
+    found: Any = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    options = {option for parameter in found.params for option in parameter.opts}
+    singular = {"columns": "kind", "user_features": "user-feature", "item_features": "item-feature"}
+    wanted = {f"--{singular.get(field, field).replace('_', '-')}" for field in DatasetSource.model_fields}
+
+    assert wanted <= options
+
+
+def test_a_file_is_split_by_the_column_that_an_option_names(tuner: Any, table: Path, tmp_path: Path) -> None:
+    said = ("--dataset", str(table), "--target", "size", "--dry-run")
+    grouped = json.loads(tuner("submit", *said, "--trials", "1", "--split-group", "postcode").stdout)
+    study = tmp_path / "study.yaml"
+    study.write_text("budget: {trials: 1}\nevaluation: {time: leaves, validation: 0.3}\n")
+    timed = json.loads(tuner("submit", str(study), *said, "--split-time", "postcode").stdout)
+
+    assert grouped["spec"]["evaluation"]["group"] == "postcode"
+    assert grouped["facts"]["split"]["test_groups"] == 1
+    assert (timed["spec"]["evaluation"]["time"], timed["spec"]["evaluation"]["validation"]) == ("postcode", 0.3)
+    assert timed["facts"]["split"]["by"] == "time"
+
+
+def test_a_file_of_images_is_made_smaller_on_submission(tuner: Any, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / f"digits {uuid.uuid4().hex[:8]}.zip"
+    file.write_bytes(packed(digits(60)))
+    done = tuner("submit", "--dataset", str(file), "--image-size", "6", "--trials", "1", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["facts"]["dataset"]["features"] == 36
+    client.delete_dataset(file.stem)
 
 
 def test_a_file_called_like_a_built_in_set_is_uploaded_under_a_name_of_its_own(

@@ -1,4 +1,4 @@
-"""A zip of files of one's own, from the upload to predictions for new files."""
+"""A zip of files of one's own, from the upload to the final model, and to predictions for new files."""
 
 from __future__ import annotations
 
@@ -10,28 +10,75 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import accuracy_score, log_loss
 
+from tests import strangers
 from tests.acceptance.waiting import ended
 from tests.clips import tones
 from tests.unit.trainers.test_zips import with_entry
 from tests.zipped import digits, packed
+from trainers.data import files, parts
 from tuner import up
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
+from tuner.wire import StudyOut
+
+PREDICT = """
+import sys, zipfile, mlflow, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+(column,) = model.metadata.get_input_schema().input_names()
+with zipfile.ZipFile(sys.argv[3]) as archive:
+    rows = [archive.read(name) for name in sorted(archive.namelist())]
+model.predict(pandas.DataFrame({column: rows})).to_csv(sys.argv[4], index=False)
+"""
 
 
-def predicted(service: up.Service, study: str, files: Path) -> pd.DataFrame:
-    """What `tuner predict` prints."""
+def predicted(service: up.Service, study: str, given: Path) -> pd.DataFrame:
+    """What `tuner predict` writes, with the champion."""
+    output = given.parent / "predicted.csv"
     done = subprocess.run(
-        [sys.executable, "-m", "tuner.cli", "predict", study, str(files)],
+        [sys.executable, "-m", "tuner.cli", "predict", study, str(given), "--output", str(output)],
         capture_output=True,
         text=True,
         check=False,
         env=child_environment(TUNER_DATA=str(service.settings.data), TUNER_PORT=str(service.settings.port)),
     )
     assert done.returncode == 0, done.stderr
-    (files.parent / "predicted.csv").write_text(done.stdout)
-    return pd.read_csv(files.parent / "predicted.csv", dtype={"prediction": "str"})
+    assert "predictions of the champion" in done.stdout
+    return pd.read_csv(output, dtype={"prediction": "str"})
+
+
+def assert_champion(service: up.Service, study: StudyOut, content: dict[str, bytes], folder: Path) -> None:
+    """What the study tells of its final model is what that says, in a stranger's process, of the test part's raw files."""
+    final, said = study.final, study.spec.evaluation
+    assert final is not None
+    assert (final.state, final.model_uri) == ("complete", f"models:/{study.name}@champion")
+    stored = folder / "stored"
+    stored.mkdir()
+    (stored / "data.zip").write_bytes(packed(content))
+    dataset = files.load(stored, "mine")
+    shares = {"validation": said.validation, "test": said.test, "folds": said.folds, "repeats": said.repeats}
+    rows = parts.of(dataset, **shares, seed=said.seed).test_rows  # type: ignore[arg-type]
+    assert len(rows) == round(said.test * len(content))
+
+    tested = [sorted(content)[row] for row in rows]
+    (folder / "test.zip").write_bytes(packed({name: content[name] for name in tested}))
+    given = (folder / "test.zip", folder / "probabilities.csv")
+    token = {"MLFLOW_TRACKING_TOKEN": service.admin_key}
+    strangers.run(PREDICT, f"{service.settings.base_url}/mlflow", final.model_uri, *given, folder=folder, **token)
+    table = pd.read_csv(given[1])
+    assert tuple(table.columns) == dataset.class_names
+    probabilities = table.to_numpy() / table.to_numpy().sum(axis=1, keepdims=True)  # 1, but for rounding to 32 bits
+    y, trivial = dataset.y[rows], np.bincount(np.delete(dataset.y, rows)) / (len(dataset.y) - len(rows))
+    told = {"accuracy": accuracy_score(y, probabilities.argmax(axis=1)), "log_loss": log_loss(y, probabilities)}
+    baseline = {"accuracy": (y == trivial.argmax()).mean(), "log_loss": log_loss(y, np.tile(trivial, (len(y), 1)))}
+    for name, value in told.items():
+        score = (final.metrics or {})[name]
+        assert score.value == pytest.approx(value, abs=1e-5)
+        assert score.low <= score.value <= score.high
+        assert score.low < score.high or value == 1
+        assert (final.baseline or {})[name] == pytest.approx(baseline[name], abs=1e-5)
 
 
 def test_a_zip_of_images_ends_as_a_model_that_predicts_new_files(
@@ -39,7 +86,8 @@ def test_a_zip_of_images_ends_as_a_model_that_predicts_new_files(
 ) -> None:
     content = digits()
     new = {name: content[name] for name in list(content)[1500:]}
-    (tmp_path / "digits.zip").write_bytes(packed({name: content[name] for name in list(content)[:1500]}))
+    old = {name: content[name] for name in list(content)[:1500]}
+    (tmp_path / "digits.zip").write_bytes(packed(old))
     name = f"digits {uuid.uuid4().hex[:8]}"
     uploaded = client.upload_dataset(name, data=tmp_path / "digits.zip")
     assert (uploaded.kind, uploaded.task, uploaded.rows, uploaded.classes) == ("image", "classification", 1500, 10)
@@ -48,6 +96,7 @@ def test_a_zip_of_images_ends_as_a_model_that_predicts_new_files(
     spec = {"name": name, "dataset": name, "trainer": "image-cnn", "fixed": {"epochs": 4}, "budget": {"trials": 1}}
     study = ended(client, client.submit(spec).id)
     assert (study.state, study.progress.complete) == ("completed", 1)
+    assert_champion(service, study, old, tmp_path)
     (tmp_path / "new.zip").write_bytes(packed(new))
     out = predicted(service, name, tmp_path / "new.zip")
 
@@ -69,7 +118,8 @@ def test_a_zip_of_clips_ends_as_a_model_that_predicts_new_files(
 ) -> None:
     content = tones()
     new = {name: content[name] for name in list(content)[100:]}
-    (tmp_path / "tones.zip").write_bytes(packed({name: content[name] for name in list(content)[:100]}))
+    old = {name: content[name] for name in list(content)[:100]}
+    (tmp_path / "tones.zip").write_bytes(packed(old))
     name = f"tones {uuid.uuid4().hex[:8]}"
     uploaded = client.upload_dataset(name, data=tmp_path / "tones.zip", sample_rate=6_000)
     assert (uploaded.kind, uploaded.rows, uploaded.classes) == ("audio", 100, 3)
@@ -86,6 +136,7 @@ def test_a_zip_of_clips_ends_as_a_model_that_predicts_new_files(
     spec |= {"objectives": [{"metric": "log_loss", "direction": "minimize"}]}
     study = ended(client, client.submit(spec).id)
     assert (study.spec.trainer, study.state, study.progress.complete) == ("audio-classifier", "completed", 1)
+    assert_champion(service, study, old, tmp_path)
     (tmp_path / "new.zip").write_bytes(packed(new))
     out = predicted(service, name, tmp_path / "new.zip")
 

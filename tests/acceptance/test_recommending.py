@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.waiting import ended
 from tests.unit.trainers import made_interactions
+from tests.zipped import packed
 from tuner import up
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
@@ -40,14 +41,26 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_events_end_as_items_for_users_known_and_new(command: Any, client: Client, file: Path, tmp_path: Path) -> None:
-    said = ("--user", "who", "--item", "what", "--time", "when", "--user-feature", "club", "--item-feature", "worth")
-    shown = command("dataset", "add", str(file), *said)
+    """Out of a zip of interactions, users and items, of which one user has taken nothing."""
+    table = made_interactions.table()
+    zipped = {
+        "interactions.csv": table[["who", "what", "when"]],
+        "users.csv": pd.concat(
+            [table[["who", "club"]].drop_duplicates(), pd.DataFrame({"who": ["new"], "club": ["c"]})]
+        ),
+        "items.csv": table[["what", "worth"]].drop_duplicates(),
+    }
+    file = file.with_suffix(".zip")
+    file.write_bytes(packed({name: each.to_csv(index=False).encode() for name, each in zipped.items()}))
+    shown = command("dataset", "add", str(file), "--user", "who", "--item", "what", "--time", "when")
+    assert "1 users of users.csv have no interaction" in " ".join(shown.split())
     assert "80 users and 60 items, 720 events" in " ".join(shown.split())
 
     spec = {
         "name": file.stem,
         "dataset": file.stem,
-        "fixed": {"epochs": 10, "batch_size": 64},
+        "fixed": {"epochs": 20, "batch_size": 64, "architecture": "two_tower"},
+        "sampler": {"name": "random", "seed": 5},
         "budget": {"trials": 2},
         "finalize": True,
     }
@@ -71,11 +84,13 @@ def test_events_end_as_items_for_users_known_and_new(command: Any, client: Clien
     assert list(given.columns) == ["who", "club", "note", "k", "rank", "item", "score"]
     assert given.who.tolist() == ["u001"] * 4 + ["new"] * 2
     assert given["rank"].tolist() == [1, 2, 3, 4, 1, 2]
+    clubs = table.set_index("what").club.to_dict()
+    assert {clubs[item] for item in given.item} == {"b", "c"}, "who has taken nothing is known by the club"
 
 
 def test_ratings_are_predicted_beside_the_rows(command: Any, client: Client, file: Path, tmp_path: Path) -> None:
-    said = {"user": "who", "item": "what", "rating": "stars", "user_features": ["club"]}
-    client.upload_dataset(file.stem, data=file, **said)
+    said = ("--user", "who", "--item", "what", "--rating", "stars", "--user-feature", "club", "--item-feature", "worth")
+    command("dataset", "add", str(file), *said)
     spec = {"name": file.stem, "dataset": file.stem, "fixed": {"epochs": 10}, "budget": {"trials": 1}}
     study = ended(client, client.submit(spec).id)
     assert study.state == "completed"

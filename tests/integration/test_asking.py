@@ -13,12 +13,13 @@ from sqlalchemy import Connection, Engine, select, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, submit
-from tuner import attempts, claims, views
+from tuner import attempts, claims, trial_views
 from tuner.domain.states import AttemptState
 from tuner.maintenance import reap
 from tuner.store import attempts as attempt_rows
 from tuner.store import queue, studies, trials
 from tuner.store.tables import trials as trials_table
+from tuner.wire_attempts import PROTOCOL
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def _audited(engine: Engine) -> Iterator[None]:
 
 def claimed_unsampled(connection: Connection) -> tuple[Any, uuid.UUID, int]:
     """A claim whose process died before the ask: study, attempt and trial."""
-    study = queue.next_study(connection, queue.Claimant("w", "r", ["external"], None), is_another=False)
+    study = queue.next_study(connection, queue.Claimant("w", "r", ["external"], None, PROTOCOL), is_another=False)
     assert study is not None
     made = queue.hold_next(connection, study, queue.Terms("w", "r", 30.0, None, is_another=False))
     assert made is not None
@@ -76,7 +77,7 @@ def test_a_lost_ask_uses_up_no_attempt(engine: Engine) -> None:
     assert reap.run_once(engine).expired == 1
 
     with engine.begin() as connection:
-        assert views.trial(connection, study_id, 0).state == "waiting"
+        assert trial_views.trial(connection, study_id, 0).state == "waiting"
     assert claim(engine)[0].trial == 0
 
 

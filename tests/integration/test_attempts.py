@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, lifecycle, studies, views
+from tuner import attempts, lifecycle, studies, trial_views, views
 from tuner.domain.errors import InvalidError, StaleAttemptError, WrongStateError
 from tuner.maintenance import reap
 from tuner.wire import StudyOut
@@ -146,7 +146,7 @@ def test_the_first_report_of_a_step_stands(engine: Engine) -> None:
     report(engine, attempt, 1, 0.7)
 
     with engine.begin() as connection:
-        assert [r.value for r in views.reports(connection, study_id, 0)] == [0.5]
+        assert [r.value for r in trial_views.reports(connection, study_id, 0)] == [0.5]
 
 
 def test_a_lost_trial_waits_with_its_parameters_and_the_zombie_is_refused(engine: Engine) -> None:
@@ -183,11 +183,11 @@ def test_a_trial_fails_for_good_after_max_attempts(engine: Engine) -> None:
         expire_leases(engine)
         reap.run_once(engine)
         with engine.begin() as connection:
-            states.append(views.trial(connection, study_id, 0).state)
+            states.append(trial_views.trial(connection, study_id, 0).state)
 
     assert states == ["waiting", "failed"]
     with engine.begin() as connection:
-        ended = views.trial(connection, study_id, 0)
+        ended = trial_views.trial(connection, study_id, 0)
     assert ended.end_reason == "lost"
     assert [a.state for a in ended.attempts] == ["lost", "lost"]
 
@@ -379,4 +379,4 @@ def test_several_objectives_have_a_front(engine: Engine) -> None:
         complete(engine, claim(engine)[0], y, z=z)
 
     with engine.begin() as connection:
-        assert [trial.number for trial in views.best(connection, study_id)] == [0, 1]
+        assert [trial.number for trial in trial_views.best(connection, study_id)] == [0, 1]

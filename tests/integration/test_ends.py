@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, lifecycle, views
+from tuner import attempts, lifecycle, trial_views, views
 from tuner.domain.ends import Memory
 from tuner.maintenance import reap
 from tuner.store import workers
@@ -26,7 +26,7 @@ def _audited(engine: Engine) -> Iterator[None]:
 
 def shown(engine: Engine, study_id: int, number: int = 0) -> TrialDetail:
     with engine.begin() as connection:
-        return views.trial(connection, study_id, number)
+        return trial_views.trial(connection, study_id, number)
 
 
 def end(engine: Engine, study_id: int, number: int = 0) -> dict[str, Any]:

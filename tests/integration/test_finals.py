@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from tests import studying
 from tests.finalizing import claim, final_of, hand_in, lose, searched, shown, train
-from tuner import attempts, lifecycle, views
+from tuner import attempts, lifecycle, trial_views
 from tuner.domain.errors import InvalidError, StaleAttemptError
 from tuner.maintenance import reap
 from tuner.sampling.storage import TunerStorage
@@ -49,6 +49,18 @@ def test_the_best_configuration_is_fitted_when_the_last_trial_has_ended(engine: 
     assert (score.value, score.low, score.high) == (0.9, 0.8, 0.95)
     assert study.final.baseline == {"accuracy": 0.3}
     assert not claim(engine)
+
+
+def test_a_worker_that_is_older_than_final_fits_is_given_none_and_goes_on_with_trials(engine: Engine) -> None:
+    """It would take the final fit for a trial, and report a model that has learnt less than it should."""
+    studying.submit_trained(engine, budget={"trials": 1})
+    (attempt,) = claim(engine, protocol=1)
+    attempts.complete(engine, attempt.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.8}, best_step=2))
+
+    assert claim(engine, protocol=1) == []
+    other = studying.submit_trained(engine)
+    assert [each.study_id for each in claim(engine, protocol=1, slots=2)] == [other] * 2
+    assert [each.is_final for each in claim(engine)] == [True]
 
 
 def test_the_final_fit_has_the_seed_parameters_and_threshold_of_its_trial(engine: Engine) -> None:
@@ -128,6 +140,61 @@ def test_a_study_that_is_settled_once_more_waits_on(engine: Engine) -> None:
     assert (final.number, final.state) == (1, "waiting")
 
 
+@pytest.mark.parametrize("end", ["complete", "extended", "cancelled"])
+def test_a_final_fit_is_made_when_the_hours_are_over_and_takes_none_of_them(engine: Engine, end: str) -> None:
+    """It waits two hours for a worker and trains one; what was left of the hours, a quarter, is left."""
+    study_id = searched(engine, budget={"trials": 2, "hours": 1.0})
+    with transaction(engine) as connection:
+        connection.execute(text("update tuner.studies set started_at = started_at - interval '45 minutes'"))
+        connection.execute(text("update tuner.studies set deadline = deadline - interval '45 minutes'"))
+    pass_time(engine, 2)
+    assert reap.run_once(engine).out_of_hours == 0
+
+    (attempt,) = claim(engine)
+    assert attempt.is_final
+    pass_time(engine, 1)
+    assert shown(engine, study_id).progress.elapsed_s == pytest.approx(2700, abs=60)
+    if end == "complete":
+        assert hand_in(engine, attempt) == "complete"
+        assert (shown(engine, study_id).state, shown(engine, study_id).end_reason) == ("completed", "trials")
+    elif end == "cancelled":
+        lifecycle.cancel(engine, study_id)
+        assert final_of(engine, study_id).state == "cancelled"
+    assert shown(engine, study_id).progress.elapsed_s == pytest.approx(2700, abs=60)
+
+    lifecycle.extend(engine, study_id, ExtendBody(trials=1))
+    on = shown(engine, study_id)
+    assert on.progress.elapsed_s == pytest.approx(2700, abs=60)
+    assert on.progress.remaining_s == pytest.approx(900, abs=120)
+    train(engine, 0.6)
+
+
+def test_a_study_that_ran_out_of_hours_has_its_final_fit(engine: Engine) -> None:
+    study_id = studying.submit_trained(engine, budget={"hours": 1.0})
+    train(engine, 0.7)
+    (last,) = claim(engine)
+    pass_time(engine, 2)
+    assert reap.run_once(engine).out_of_hours == 1
+    attempts.complete(engine, last.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.8}, best_step=2))
+    study = shown(engine, study_id)
+    assert (study.state, study.end_reason) == ("finalizing", "hours")
+
+    (attempt,) = claim(engine)
+    pass_time(engine, 2)
+    assert attempt.is_final
+    assert hand_in(engine, attempt) == "complete"
+    assert shown(engine, study_id).state == "completed"
+
+
+def pass_time(engine: Engine, hours: float) -> None:
+    """Moves what has begun into the past; leases stay, as if they were renewed."""
+    columns = {"studies": ("started_at", "ended_at", "deadline"), "finals": ("created_at", "finished_at")}
+    with transaction(engine) as connection:
+        for table, named in columns.items():
+            moved = ", ".join(f"{column} = {column} - make_interval(secs => :s)" for column in named)
+            connection.execute(text(f"update tuner.{table} set {moved}"), {"s": hours * 3600})
+
+
 def test_a_loop_of_ones_own_is_not_given_it(engine: Engine) -> None:
     study_id = searched(engine)
 
@@ -144,7 +211,7 @@ def test_reports_renew_the_lease_and_are_not_kept(engine: Engine) -> None:
 
     assert (answer.decision, answer.log_bytes) == ("continue", 8)
     with transaction(engine) as connection:
-        assert not views.reports(connection, study_id, attempt.trial)
+        assert not trial_views.reports(connection, study_id, attempt.trial)
 
 
 def test_only_a_result_of_the_test_part_is_taken(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from tests.auditor import audit
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, lifecycle, studies, views
+from tuner import attempts, lifecycle, studies, trial_views, views
 from tuner.domain.errors import IdempotencyMismatchError, InvalidError, StaleAttemptError, WrongStateError
 from tuner.maintenance import reap
 from tuner.sampling.board_storage import BoardStorage
@@ -31,7 +31,7 @@ def shown(engine: Engine, study_id: int) -> StudyOut:
 
 def trials_of(engine: Engine, study_id: int) -> list[TrialOut]:
     with engine.begin() as connection:
-        return views.trial_page(connection, study_id, cursor=None, limit=500, state=None).items
+        return trial_views.trial_page(connection, study_id, cursor=None, limit=500, state=None).items
 
 
 def extend(engine: Engine, study_id: int, key: str | None = None, **more: Any) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, show, show_trial, views
+from tuner import attempts, show, show_trial, trial_views, views
 from tuner.wire_attempts import CompleteBody
 
 
@@ -36,7 +36,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> Console:
 def test_the_list_of_trials_says_why_each_ended(engine: Engine, study_id: int, wide: Console) -> None:
     with engine.begin() as connection:
         study = views.study(connection, study_id)
-        listed = views.trial_page(connection, study_id, cursor=None, limit=10, state=None).items
+        listed = trial_views.trial_page(connection, study_id, cursor=None, limit=10, state=None).items
     show.trials(study, listed)
 
     first, second = wide.export_text().splitlines()[1:]
@@ -47,7 +47,7 @@ def test_the_list_of_trials_says_why_each_ended(engine: Engine, study_id: int, w
 
 def test_one_trial_shows_each_attempt_with_its_end(engine: Engine, study_id: int, wide: Console) -> None:
     with engine.begin() as connection:
-        study, trial = views.study(connection, study_id), views.trial(connection, study_id, 0)
+        study, trial = views.study(connection, study_id), trial_views.trial(connection, study_id, 0)
     show_trial.trial(study, trial)
 
     text = wide.export_text()

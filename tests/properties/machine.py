@@ -30,7 +30,7 @@ from tuner.domain.spec import StudySpec
 from tuner.maintenance import reap
 from tuner.store import queue
 from tuner.store.database import transaction
-from tuner.wire_attempts import CompleteBody, FailBody, ReportBody
+from tuner.wire_attempts import PROTOCOL, CompleteBody, FailBody, ReportBody
 from tuner.wire_lifecycle import ExtendBody
 
 MAX_STUDIES = 3
@@ -238,7 +238,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def claim_cut_off(self, worker: str) -> None:
         """The server dies between the claim's two transactions."""
-        claimant = queue.Claimant(worker, uuid.uuid4().hex, ["external"], None)
+        claimant = queue.Claimant(worker, uuid.uuid4().hex, ["external"], None, PROTOCOL)
         expected = self.model.hold(worker, claimant.request_id, 1, None)[0]
         with transaction(self.engine) as connection:
             study = queue.next_study(connection, claimant, is_another=False)

@@ -1,34 +1,33 @@
 """Which class and which part each file of a zip is of: by its folders, or by a table of labels beside the files.
 
 Owns the layout: `CLASS/…/file`, below `train`, `validation` and `test`, or what else people call these, where its owner gives
-parts; or `labels.csv` with the columns `file` and `label`. Folders that all files share say nothing.
+parts; or `labels.csv`, as `trainers.data.label_tables` reads it. Folders that all files share say nothing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from trainers.data import texts
+from trainers.data import label_tables
 from trainers.data.columns import LONGEST_CATEGORY
 from trainers.data.faults import MOST_TOLD, Fault, FaultsError, short, some
+from trainers.data.label_tables import LABEL, LABELS, Told
 from trainers.data.source import PARTS
 from trainers.data.targets import MOST_CLASSES
 from trainers.data.zips import Member, Zip
 
-LABELS = "labels.csv"
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }  # in any capitals, where every folder at the top is called so, each for another part
+
+
+TABLES = ("interactions.csv", "users.csv", "items.csv")  # as `trainers.data.zipped_tables` reads them
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,14 @@ class Item:
         member: its place there.
         label: its class.
         part: `data` where there is one part.
+        told: its row of the table of labels, where there is one.
     """
 
     zip: Zip
     member: Member
     label: str
     part: str
+    told: Told | None = None
 
 
 def items(zips: Mapping[str, Zip], encoding: str | None, notes: list[str]) -> list[Item]:
@@ -120,15 +121,18 @@ def _of_zip(archive: Zip, part: str, encoding: str | None, notes: list[str]) -> 
     parts = [PART_NAMES[each.path[shared].casefold()] if in_parts else part for each in members]
     if table is None:
         labels = _by_folder(archive, members, shared + in_parts)
-    else:
-        labels = _by_table(archive, table, members, encoding)
-        if None in labels:
-            notes.append(f"{labels.count(None)} files are not in {LABELS} and are left out")
-    return [
-        Item(archive, member, label, its_part)
-        for member, label, its_part in zip(members, labels, parts, strict=True)
-        if label is not None
+        return [Item(archive, *each) for each in zip(members, labels, parts, strict=True)]
+    told = label_tables.read(archive, table, members, encoding)
+    if None in told:
+        notes.append(f"{told.count(None)} files are not in {LABELS} and are left out")
+    items = [
+        Item(archive, member, each.cells[LABEL], its_part, each)
+        for member, each, its_part in zip(members, told, parts, strict=True)
+        if each is not None
     ]
+    if others := [name for item in items[:1] if item.told is not None for name in item.told.cells if name != LABEL]:
+        notes.append(f"{LABELS} also has {some(others)}: a study may split by it (evaluation: group or time)")
+    return items
 
 
 def _shared(members: list[Member]) -> int:
@@ -144,44 +148,11 @@ def _shared(members: list[Member]) -> int:
     return depth
 
 
-def _by_folder(archive: Zip, members: list[Member], depth: int) -> list[str | None]:
+def _by_folder(archive: Zip, members: list[Member], depth: int) -> list[str]:
     loose = [each for each in members if len(each.path) < depth + 2]
     if loose:
         cure = f"is in no folder of a class: move it into a folder named by its class, or give {LABELS} with file,label"
+        if loose[0].path[-1].casefold() in TABLES:
+            cure = "is a table: say user and item, its columns of who and what, for a zip of interactions"
         raise FaultsError(*(archive.fault(each, cure) for each in loose[:MOST_TOLD]))
     return [each.path[depth] for each in members]
-
-
-def _by_table(archive: Zip, table: Member, members: list[Member], encoding: str | None) -> list[str | None]:
-    """The label of each member that the table names."""
-    text = texts.decode(table.name, archive.read(table), encoding)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=texts.sniff_delimiter(text))
-    if not {"file", "label"} <= {*(reader.fieldnames or ())}:
-        has = some(reader.fieldnames or ()) or "nothing"
-        raise FaultsError(archive.fault(table, f"has the columns {has}: give it file and label"))
-    base = table.path[:-1]
-    there = {_composed(each.path) for each in members}
-    labels: dict[tuple[str, ...], str] = {}
-    faults: list[str] = []
-    try:
-        for row in reader:
-            path = _composed((*base, *PurePosixPath((row["file"] or "").strip()).parts))
-            label = (row["label"] or "").strip()
-            if path not in there:
-                faults.append(f"row {reader.line_num}: there is no file {short(row['file'] or '')!r}: mend the path")
-            elif not label:
-                faults.append(f"row {reader.line_num}: there is no label: give one, or leave the row out")
-            elif labels.setdefault(path, label) != label:
-                faults.append(f"row {reader.line_num}: {short(row['file'])!r} has another label above: leave one out")
-            if len(faults) == MOST_TOLD:
-                break
-    except csv.Error as error:
-        faults.append(f"row {reader.line_num}: it is no table ({error}): look for a quote that is not closed")
-    if faults:
-        raise FaultsError(*(archive.fault(table, detail) for detail in faults))
-    return [labels.get(_composed(each.path)) for each in members]
-
-
-def _composed(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path with one character for a letter and its accent, which macOS writes as two."""
-    return tuple(unicodedata.normalize("NFC", name) for name in path)

@@ -13,7 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract import Dataset, Kind
-from trainers.data import arrays, cells, columns, interactions, media, series, tables, targets, text_tables
+from trainers.data import (
+    arrays,
+    cells,
+    columns,
+    interactions,
+    media,
+    series,
+    tables,
+    targets,
+    text_tables,
+    zipped_tables,
+)
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column, DatasetInfo, from_json
@@ -85,28 +96,28 @@ def describe(dataset: Dataset) -> DatasetInfo:
 
 
 def _zips(folder: Path) -> dict[str, Path] | None:
-    """The folder's files by part where they are zips of images or sound."""
+    """The folder's files by part where they are zips of images or sound, and not of tables."""
     paths = find_parts(folder)
-    return paths if next(iter(paths.values())).suffix == ".zip" else None
+    return paths if _are_zips(paths) and not interactions.are_said(read_source(folder)) else None
+
+
+def _are_zips(paths: Mapping[str, Path]) -> bool:
+    return next(iter(paths.values())).suffix == ".zip"
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
     source, paths = read_source(folder), find_parts(folder)
-    if next(iter(paths.values())).suffix == ".npz":
-        if interactions.are_said(source) or series.are_said(source) or source.text is not None:
-            detail = "user, item, time, series and text are columns of a table, and this is none: leave them out"
-            raise FaultsError(Fault(file=SOURCE, detail=detail))
+    are_arrays = next(iter(paths.values())).suffix == ".npz"
+    _refuse_mixed(source, are_arrays=are_arrays)
+    if _are_zips(paths):
+        return _interactions(name, *zipped_tables.read(paths, source, notes), accepted=accepted, notes=notes)
+    if are_arrays:
         x, table = arrays.read(paths)
         source = replace(source, target=arrays.TARGET, split_column=None)
     else:
         x, table = None, tables.read(paths, source)
-    if source.text is not None and (interactions.are_said(source) or series.are_said(source)):
-        detail = "text goes with a target alone: leave it out, or user, item, time and series"
-        raise FaultsError(Fault(file=SOURCE, detail=detail))
     if interactions.are_said(source):
-        _refuse_unknown(table, source)
-        described, target = interactions.read(table, source, accepted.columns if accepted else None, notes)
-        return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
+        return _interactions(name, table, source, {}, accepted=accepted, notes=notes)
     if series.are_said(source):
         described, target = series.read(table, source, accepted.columns if accepted else None, notes)
         x, part_rows = _encode(table, described), _part_rows(table, source)
@@ -144,6 +155,32 @@ def _read_language(table: Table, source: Source, name: str, notes: list[str]) ->
     _refuse_unknown(table, source)
     x, described = text_tables.read(table, source, notes)
     return _made(name, "text", x, described, targets.none(table), _part_rows(table, source))
+
+
+def _refuse_mixed(source: Source, *, are_arrays: bool) -> None:
+    """Refuses what the owner says of more than one kind of table, or of one where there is none."""
+    by_roles = interactions.are_said(source) or series.are_said(source)
+    detail = None
+    if are_arrays and (by_roles or source.text is not None):
+        detail = "user, item, time, series and text are columns of a table, and this is none: leave them out"
+    elif by_roles and source.text is not None:
+        detail = "text goes with a target alone: leave it out, or user, item, time and series"
+    if detail is not None:
+        raise FaultsError(Fault(file=SOURCE, detail=detail))
+
+
+def _interactions(
+    name: str,
+    table: Table,
+    source: Source,
+    own: Mapping[str, Table],
+    *,
+    accepted: DatasetInfo | None,
+    notes: list[str],
+) -> Dataset:
+    _refuse_unknown(table, source)
+    described, target = interactions.read(table, source, accepted.columns if accepted else None, notes, own)
+    return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
 
 
 def _made(

@@ -30,7 +30,7 @@ def are_said(source: Source) -> bool:
 
 
 def read(
-    table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str]
+    table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str], own: Mapping[str, Table]
 ) -> tuple[tuple[Column, ...], Target]:
     """The columns by role, in the order user, item, time, features of users, features of items; and the ratings.
 
@@ -39,13 +39,14 @@ def read(
         source: what its owner says.
         accepted: the columns as they were accepted, without names of users and items; None to find out.
         notes: what the owner should know is added here.
+        own: tables of users and items by role, where features have such: what those are is found out there, a row each.
 
     Raises:
         FaultsError: for columns that are not there, rows without user, item, time or rating, and features that change.
     """
     _refuse_incomplete(table, source)
     target = _target(table, source)
-    described = _describe(table, source, notes) if accepted is None else accepted
+    described = _describe(table, source, own, notes) if accepted is None else accepted
     named = tuple(
         replace(column, categories=_names(table, column.name)) if column.role in FEATURE else column
         for column in described
@@ -105,9 +106,10 @@ def _target(table: Table, source: Source) -> Target:
     return Target("recommendation", np.ones(table.rows))
 
 
-def _describe(table: Table, source: Source, notes: list[str]) -> tuple[Column, ...]:
+def _describe(table: Table, source: Source, own: Mapping[str, Table], notes: list[str]) -> tuple[Column, ...]:
     roles = _roles(source)
-    described = [_column(table, name, role, source.columns, notes) for name, role in roles.items()]
+    owned = {name: each for role, each in own.items() for name in each.columns if roles.get(name) == FEATURE[role]}
+    described = [_column(owned.get(name, table), name, role, source.columns, notes) for name, role in roles.items()]
     used = {*roles, source.rating, source.split_column}
     unused = [name for name in table.columns if name not in used]
     if unused:

@@ -1,11 +1,13 @@
 """The column by which a study splits a data set: groups that stay together, or times. It needs not be a feature.
 
-Owns how such a column is read, also one that trainers are not given (an id, free text), and that the groups' own column is
-not among the features: a model that knows the patient learns the patient.
+Owns how such a column is read, also one that trainers are not given (an id, free text, what a zip's table says of its files),
+and that the groups' own column is not among the features: a model that knows the patient learns the patient.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from trainers.contract import Dataset
-from trainers.data import arrays, cells, columns, tables
+from trainers.data import arrays, cells, class_folders, columns, label_tables, tables, zips
 from trainers.data.faults import Fault, FaultsError, short, some
 from trainers.data.info import Column
-from trainers.data.source import find_parts, read_source
+from trainers.data.label_tables import LABEL, LABELS
+from trainers.data.source import Source, find_parts, read_source
 from trainers.data.tables import Cells, File, Table
 
 
@@ -34,6 +37,9 @@ def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, t
     Raises:
         FaultsError: there is no such column, or it is of no use for this.
     """
+    if dataset.kind == "interactions" and (group is not None or time is not None):
+        detail = "interactions are split by user, and by the time that their data set names: leave group and time out"
+        raise FaultsError(Fault(file=dataset.name, detail=detail))
     if group is not None:
         texts = columns.as_text(_read(dataset, folder, group).columns[group])
         codes, _ = pd.factorize(texts, sort=True, use_na_sentinel=True)
@@ -68,13 +74,24 @@ def _read(dataset: Dataset, folder: Path | None, name: str) -> Table:
 def _stored(folder: Path, name: str) -> tuple[Table, str | None]:
     paths, source = find_parts(folder), read_source(folder)
     if next(iter(paths.values())).suffix == ".zip":
-        detail = "a zip has no columns to split by: give parts as the folders train, validation and test"
-        raise FaultsError(Fault(file=next(iter(paths.values())).name, detail=detail))
+        return _of_files(paths, source, name), LABEL
     if next(iter(paths.values())).suffix == ".npz":
         return arrays.read_columns(paths), arrays.TARGET
     # a Parquet file's ignored columns, and those beside a text, are not read otherwise
     said = {column: kind for column, kind in source.columns.items() if column != name}
     return tables.read(paths, replace(source, columns=said, split_column=name)), source.target
+
+
+def _of_files(paths: Mapping[str, Path], source: Source, name: str) -> Table:
+    """What tables of labels say of the files of zips, in the order of the data set's rows; no file is decoded."""
+    with ExitStack() as stack:
+        opened = {part: stack.enter_context(zips.opened(path, source.encoding)) for part, path in paths.items()}
+        told = [item.told for item in class_folders.items(opened, source.encoding, [])]
+    table = label_tables.as_table(told)
+    if not table.columns:
+        cure = f"put a {LABELS} with the columns file, label and {short(name)} into it, or give parts as folders"
+        raise FaultsError(Fault(file=paths[next(iter(paths))].name, detail=f"class folders have no columns: {cure}"))
+    return table
 
 
 def _built_in(dataset: Dataset) -> tuple[Table, None]:

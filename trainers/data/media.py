@@ -21,9 +21,10 @@ import numpy as np
 
 from trainers.contract import Dataset
 from trainers.data import class_folders, pixels, waves, zips
-from trainers.data.class_folders import LABELS, Item
+from trainers.data.class_folders import Item
 from trainers.data.digest import digest_of_rows
 from trainers.data.faults import MOST_TOLD, Fault, FaultsError
+from trainers.data.label_tables import LABELS
 from trainers.data.source import SOURCE, Source
 
 IMAGES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")

@@ -31,10 +31,6 @@ def of(dataset: Dataset, *, validation: float, test: float, folds: int, repeats:
     """
     shares: dict[str, Any] = {"validation": validation, "test": test, "folds": folds, "repeats": repeats}
     if dataset.kind == "interactions":
-        if dataset.groups is not None or dataset.times is not None:
-            raise ValueError(
-                "interactions are split by user, and by the time that their data set names: leave these out"
-            )
         return interaction_split.splits(dataset, **shares, seed=seed)
     if dataset.kind == "series":
         _refuse_other_times(dataset)

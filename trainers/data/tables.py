@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,13 @@ class Cells:
     values: pd.Series
 
 
+class Lines(Protocol):
+    """Where a file's records are."""
+
+    def of(self, record: int) -> int:
+        """The line of a record, counted from 0, which is the header."""
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a table: its name, its rows, and of a text file where its records begin and what is between cells."""
@@ -48,7 +55,7 @@ class File:
     name: str
     columns: dict[str, Cells]
     rows: int
-    lines: texts.Lines | None = None
+    lines: Lines | None = None
     delimiter: str = ","
 
 
@@ -112,19 +119,26 @@ def read(paths: Mapping[str, Path], source: Source) -> Table:
 
 
 def _read_file(path: Path, source: Source) -> File:
-    return _read_parquet(path, source) if path.suffix.lower() == ".parquet" else _read_text(path, source)
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path, source)
+    return read_text(path.name, path.read_bytes(), source)
 
 
-def _read_text(path: Path, source: Source) -> File:
+def read_text(name: str, raw: bytes, source: Source) -> File:
+    """Reads a CSV or TSV file out of its bytes.
+
+    Raises:
+        FaultsError: it is no table.
+    """
     csv.field_size_limit(LARGEST_CELL)
-    text = texts.decode(path.name, path.read_bytes(), source.encoding)
+    text = texts.decode(name, raw, source.encoding)
     if not text.strip():
-        raise FaultsError(Fault(file=path.name, detail="the file is empty: give a header and rows"))
-    delimiter = source.delimiter or ("\t" if path.suffix.lower() == ".tsv" else texts.sniff_delimiter(text))
-    header = texts.header(path.name, text, delimiter)
+        raise FaultsError(Fault(file=name, detail="the file is empty: give a header and rows"))
+    delimiter = source.delimiter or ("\t" if name.lower().endswith(".tsv") else texts.sniff_delimiter(text))
+    header = texts.header(name, text, delimiter)
     lines = texts.Lines(text, delimiter)
-    names = _names(path.name, header)
-    content = texts.as_utf8(path.name, text)
+    names = _names(name, header)
+    content = texts.as_utf8(name, text)
     ragged: list[tuple[int, int]] = []
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
@@ -143,11 +157,11 @@ def _read_text(path: Path, source: Source) -> File:
         )
     except pa.ArrowInvalid as error:
         cure = "look for a quote that is not closed"
-        raise FaultsError(Fault(file=path.name, detail=f"it is no table: {short(str(error))}; {cure}")) from None
+        raise FaultsError(Fault(file=name, detail=f"it is no table: {short(str(error))}; {cure}")) from None
     if ragged:
-        raise FaultsError(*(_ragged(path.name, lines, names, delimiter, *each) for each in ragged[:MOST_TOLD]))
-    columns = {name: Cells("text", _text(table.column(i))) for i, name in enumerate(names)}
-    return File(path.name, _with_rows(path.name, columns, table.num_rows), table.num_rows, lines, delimiter)
+        raise FaultsError(*(_ragged(name, lines, names, delimiter, *each) for each in ragged[:MOST_TOLD]))
+    columns = {each: Cells("text", _text(table.column(i))) for i, each in enumerate(names)}
+    return File(name, _with_rows(name, columns, table.num_rows), table.num_rows, lines, delimiter)
 
 
 def _ragged(file: str, lines: texts.Lines, names: list[str], delimiter: str, number: int, found: int) -> Fault:

@@ -74,16 +74,16 @@ def _percentile(
     """The best value so far against a percentile of what complete trials had at this step."""
     pruner = pruners.build(spec, max_resource=max_resource)
     assert isinstance(pruner, PercentilePruner)
-    best = percentiles._get_best_intermediate_result_over_steps(trial, study.direction)  # noqa: SLF001
+    best = percentiles._get_best_intermediate_result_over_steps(trial, study.direction)
     if math.isnan(best):
         return EndDetail(rule="every value so far is NaN")
     complete = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
-    threshold = percentiles._get_percentile_intermediate_result_over_trials(  # noqa: SLF001
+    threshold = percentiles._get_percentile_intermediate_result_over_trials(
         complete,
         study.direction,
         step,
-        pruner._percentile,  # noqa: SLF001
-        pruner._n_min_trials,  # noqa: SLF001
+        pruner._percentile,
+        pruner._n_min_trials,
     )
     rivals = sum(step in rival.intermediate_values for rival in complete)
     what = "median" if isinstance(spec, MedianSpec) else f"best {spec.percentile:g} %"
@@ -98,15 +98,15 @@ def _halving(
     pruner = pruners.build(spec, max_resource=max_resource)
     bracket = ""
     if isinstance(pruner, HyperbandPruner):
-        pruner._try_initialization(study)  # noqa: SLF001
-        bracket_id = pruner._get_bracket_id(study, trial)  # noqa: SLF001
-        study = pruner._create_bracket_study(study, bracket_id)  # noqa: SLF001
-        pruner, bracket = pruner._pruners[bracket_id], f" of bracket {bracket_id}"  # noqa: SLF001
+        pruner._try_initialization(study)
+        bracket_id = pruner._get_bracket_id(study, trial)
+        study = pruner._create_bracket_study(study, bracket_id)
+        pruner, bracket = pruner._pruners[bracket_id], f" of bracket {bracket_id}"
     assert isinstance(pruner, SuccessiveHalvingPruner)
     rivals = study.get_trials(deepcopy=False)
     own = next(each for each in rivals if each.number == trial.number)  # with the rungs noted just now
-    rung = halvings._get_current_rung(own) - 1  # noqa: SLF001 - the one that it was stopped at
-    key = halvings._completed_rung_key(rung)  # noqa: SLF001
+    rung = halvings._get_current_rung(own) - 1  # the one that it was stopped at
+    key = halvings._completed_rung_key(rung)
     reached = [each.system_attrs[key] for each in rivals if key in each.system_attrs]
     competing = sorted(reached, reverse=study.direction == StudyDirection.MAXIMIZE)
     if len(competing) <= spec.bootstrap_count:

@@ -70,7 +70,7 @@ _LOCK_STUDY = Prepared(
     from tuner.attempts a join tuner.trials t on t.id = a.trial_id join tuner.studies s on s.id = t.study_id
     where a.id = :attempt_id
     for update of s
-    """,  # noqa: S608 - the columns are our own
+    """,
     attempt_id="uuid",
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from tuner.domain.states import FinalState
 from tuner.store.attempts import until
+from tuner.store.studies import change, stood_still
 from tuner.store.tables import attempts, finals, reports, studies, trials
 
 FinalRow = Row[Any]
@@ -98,13 +99,18 @@ def finish(
     metrics: Mapping[str, float] | None = None,
     error: str | None = None,
 ) -> None:
+    """Ends one; for the search of its study, which is locked, time stood still since it was queued."""
     ended = {
         "state": state,
         "metrics": None if metrics is None else json.dumps(metrics),
         "error": error,
         "finished_at": func.now(),
     }
-    connection.execute(update(finals).where(finals.c.id == final_id).values(ended))
+    query = (
+        update(finals).where(finals.c.id == final_id).values(ended).returning(finals.c.study_id, finals.c.created_at)
+    )
+    final = connection.execute(query).one()
+    change(connection, final.study_id, **stood_still(func.now() - final.created_at))
 
 
 # ---- what is to be fitted --------------------------------------------------------------------------------------------

@@ -39,7 +39,14 @@ _HAS_WORK = f"""
     )
 """
 
-_HAS_ANY = f"(s.state in ('queued', 'running', 'finalizing') and (({_HAS_WORK}) or {_HAS_FINAL}))"
+# what a worker of before final fits, and of before splits by a column, does not know to be there: see `PROTOCOL`
+_UNDERSTOOD = """
+    case when :protocol >= 2 or :study_id is not null then true
+    else s.state <> 'finalizing'
+        and coalesce(s.spec::json #>> '{evaluation,group}', s.spec::json #>> '{evaluation,time}') is null end
+"""
+
+_HAS_ANY = f"(s.state in ('queued', 'running', 'finalizing') and (({_HAS_WORK}) or {_HAS_FINAL}) and ({_UNDERSTOOD}))"
 
 _BEFORE = """
     exists (select 1 from tuner.workers where id = :worker_id and left_at is not null)
@@ -57,7 +64,7 @@ _HAS_BEGUN = f"""
         where t.study_id = s.id and t.state = 'waiting' and t.started_at is not null
             and not exists (select 1 from tuner.attempts a where a.trial_id = t.id and a.state = 'running')
     ))
-"""  # noqa: S608 - a constant of ours
+"""
 
 _NEXT_STUDY = Prepared(
     "claim_next_study",
@@ -67,11 +74,12 @@ _NEXT_STUDY = Prepared(
         and (:is_another or not ({_BEFORE}))
     order by s.priority desc, {_HAS_BEGUN} desc, s.n_live, s.id limit 1
     for update of s
-    """,  # noqa: S608 - constants of ours
+    """,
     worker_id="text",
     request_id="text",
     trainers="text[]",
     study_id="bigint",
+    protocol="integer",
     is_another="boolean",
 )
 
@@ -88,11 +96,12 @@ _WHY_NONE = Prepared(
             select 1 from tuner.studies s
             where {_HAS_ANY} and case when :study_id is null then s.trainer = any(:trainers) else s.id = :study_id end
         ) as has_work
-    """,  # noqa: S608 - a constant of ours
+    """,
     worker_id="text",
     request_id="text",
     trainers="text[]",
     study_id="bigint",
+    protocol="integer",
 )
 
 _HOLD_NEXT = Prepared(
@@ -116,7 +125,7 @@ _HOLD_NEXT = Prepared(
         where id = :study_id and exists (select 1 from trial)
     )
     select id, {UNHURRIED} from trial
-    """,  # noqa: S608 - a constant of ours
+    """,
     study_id="bigint",
     number="integer",
     is_sampled="boolean",
@@ -147,7 +156,7 @@ _HOLD_WAITING = Prepared(
         deadline = coalesce(deadline, now() + make_interval(secs => :hours * 3600))
     where id = :study_id and exists (select 1 from attempt)
     returning {UNHURRIED}
-    """,  # noqa: S608 - constants of ours
+    """,
     study_id="bigint",
     trial_id="bigint",
     attempt_id="uuid",
@@ -171,7 +180,7 @@ _HOLD_FINAL = Prepared(
         returning final_id
     )
     update tuner.finals set state = 'running' where id = (select final_id from attempt)
-    """,  # noqa: S608 - a constant of ours
+    """,
     study_id="bigint",
     attempt_id="uuid",
     worker_id="text",
@@ -183,12 +192,13 @@ _HOLD_FINAL = Prepared(
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who claims, with which request, what it can run, and whether it wants one study alone."""
+    """Who claims, with which request, what it can run, whether it wants one study alone, and what it understands."""
 
     worker_id: str
     request_id: str
     trainers: list[str]
     study_id: int | None
+    protocol: int
 
 
 @dataclass(frozen=True)

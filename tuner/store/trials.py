@@ -87,7 +87,7 @@ _SET_SAMPLED = Prepared(
         state = 'running', started_at = coalesce(started_at, now())
     from live where t.id = live.trial_id and t.state = 'waiting'
     returning {UNHURRIED}
-    """,  # noqa: S608 - constants of ours
+    """,
     attempt_id="uuid",
     params="text",
     distributions="text",
@@ -100,7 +100,7 @@ _RESUME = Prepared(
     {_LIVE}
     update tuner.trials t set state = 'running', started_at = coalesce(started_at, now())
     from live where t.id = live.trial_id and t.state = 'waiting'
-    """,  # noqa: S608 - constants of ours
+    """,
     attempt_id="uuid",
 )
 
@@ -212,7 +212,7 @@ def _finish_statement(state: TrialState) -> Prepared:
             where id = :trial_id
         )
         select *, deadline < coalesce(paused_at, now()) as is_past_deadline from study
-        """,  # noqa: S608 - states and columns are our own
+        """,
         study_id="bigint",
         trial_id="bigint",
         was_live="integer",

@@ -11,7 +11,7 @@ import uuid
 import structlog
 
 from tuner.client import Client, ClientError
-from tuner.wire_attempts import ClaimBody, ClaimedAttempt
+from tuner.wire_attempts import PROTOCOL, ClaimBody, ClaimedAttempt
 from tuner.worker.lease import RETRY_S
 from tuner.worker.room import Room
 
@@ -51,6 +51,7 @@ class Claimer:
             worker_id=self._worker_id,
             slots=1,
             trainers=self._trainers,
+            protocol=PROTOCOL,
             wait_s=WAIT_S,
         )
         try:

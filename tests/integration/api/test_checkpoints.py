@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.studying import claim, complete, fail, report, submit
-from tuner import attempts, checkpoints, drafts, lifecycle, studies, views
+from tuner import attempts, checkpoints, drafts, lifecycle, studies, trial_views
 from tuner.domain.errors import TooLargeError
 from tuner.maintenance import leftovers as duty
 from tuner.maintenance import reap
@@ -198,7 +198,7 @@ def test_what_an_attempt_went_on_from_is_shown(engine: Engine, http: httpx.Clien
     http.post(f"/attempts/{attempt.attempt_id}/resumed", json={"step": 12}).raise_for_status()
 
     with engine.begin() as connection:
-        assert views.trial(connection, study_id, 0).attempts[0].resumed_from_step == 12
+        assert trial_views.trial(connection, study_id, 0).attempts[0].resumed_from_step == 12
 
 
 def test_bytes_that_arrive_keep_the_lease(engine: Engine, http: httpx.Client) -> None:
@@ -303,5 +303,5 @@ def test_reports_of_steps_done_again_change_nothing(engine: Engine, http: httpx.
         report(engine, second, step, 10.0 * step)
 
     with engine.begin() as connection:
-        shown = views.reports(connection, study_id, 0)
+        shown = trial_views.reports(connection, study_id, 0)
     assert [(each.step, each.metrics["y"]) for each in shown] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]

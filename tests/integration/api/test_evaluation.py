@@ -8,7 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.unit.trainers import made_interactions
 from tests.uploading import post
+from tests.zipped import digits, packed
 
 ROWS = 100
 
@@ -56,7 +58,9 @@ def test_a_study_keeps_its_column_when_it_is_read_again_and_when_it_is_claimed(m
     trainers = [f"{each['name']}@{each['version']}" for each in mine.get("/trainers").json()["items"]]
     worker = {"name": "w", "version": "1", "slots": 1, "devices": ["cpu"], "trainers": trainers}
     mine.put("/workers/w", json=worker)
-    claim = {"request_id": "1", "worker_id": "w", "trainers": trainers}
+    claim: dict[str, Any] = {"request_id": "1", "worker_id": "w", "trainers": trainers}
+    assert mine.post("/claims", json=claim).json()["attempts"] == [], "an older worker would split the rows otherwise"
+    claim |= {"request_id": "2", "protocol": 2}
     claimed = mine.post("/claims", json=claim).json()["attempts"][0]
 
     assert mine.get(f"/studies/{made['id']}").json()["spec"]["evaluation"]["group"] == "patient"
@@ -114,6 +118,24 @@ def test_a_built_in_set_and_a_loop_of_ones_own(http: httpx.Client) -> None:
     refused = http.post("/studies", json=external).json()
     assert refused["errors"][0]["pointer"] == "/evaluation/group"
     assert "splits its own data: leave it out" in refused["errors"][0]["detail"]
+
+
+def test_files_of_a_zip_are_split_by_what_its_table_says_and_interactions_are_not(http: httpx.Client) -> None:
+    images = {name.replace("/", "-"): image for name, image in digits(60).items()}
+    rows = "\n".join(["file,label,patient", *(f"{name},{name[0]},p{i % 10}" for i, name in enumerate(images))])
+    zipped = packed({**images, "labels.csv": rows.encode()})
+    assert post(http, "scans", zipped, file="d.zip").status_code == 201
+    taken = made_interactions.table().to_csv(index=False)
+    assert post(http, "taken", taken, user="who", item="what", time="when").status_code == 201
+
+    dry = {"params": {"dry_run": True}}
+    split = http.post("/studies", **dry, json=study(group="patient") | {"dataset": "scans"}).json()["facts"]["split"]  # type: ignore[arg-type]
+    (fold,) = split["folds"]
+    assert split["test_groups"] + fold["train_groups"] + fold["validation_groups"] == 10
+    refused = http.post("/studies", json=study(time="when") | {"dataset": "taken"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/evaluation/time"
+    assert "interactions are split by user, and by the time" in refused.json()["errors"][0]["detail"]
 
 
 def test_a_data_set_whose_files_are_gone_is_answered_so(mine: httpx.Client, tmp_path: Any) -> None:

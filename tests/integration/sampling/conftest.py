@@ -1,4 +1,4 @@
-"""One database for all tests of sampling: each makes studies of its own, and creating a database costs a second."""
+"""One database for all tests of sampling: each makes studies of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def database_url(postgres: str) -> Iterator[str]:
     name = "test_sampling"
     admin = create_engine(make_url(postgres).set(database="postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"create database {name} template tuner strategy file_copy"))
+        connection.execute(text(f"create database {name} template tuner"))
     yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
     process.stop()
     with admin.connect() as connection:

@@ -40,7 +40,7 @@ def mlflow_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> It
     """MLflow under /mlflow of a FastAPI app in a process of its own, on a database of its own."""
     admin = create_engine(make_url(postgres).set(database="postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text("create database mlflow_server template tuner strategy file_copy"))
+        connection.execute(text("create database mlflow_server template tuner"))
     url = make_url(postgres).set(database="mlflow_server").render_as_string(hide_password=False)
     folder = tmp_path_factory.mktemp("mlflow") / "artifacts"  # nobody else writes beside it
     port = free_port()

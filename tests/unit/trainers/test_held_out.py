@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.unit.trainers import made_interactions, made_series
-from trainers import held_out, recommender, sequence
+from trainers import held_out, loop, recommender, scoring, sequence
 from trainers.configs import RecommenderConfig, SequenceConfig, TrainingConfig
-from trainers.contract import Objective, Part
+from trainers.contract import Objective, Part, TrialStopped
 
 CASES: dict[str, tuple[Any, TrainingConfig, Any, Objective]] = {
     "events": (
@@ -45,6 +46,38 @@ def test_the_exported_network_comes_to_what_the_loop_has_measured_and_beats_the_
     assert sign * measured[objective[0]] > sign * seen.measure(seen.y, seen.trivial)[objective[0]]
     assert len(seen.y) == len(seen.predictions) == len(seen.trivial) == len(seen.units)
     assert (len(np.unique(seen.units)) < len(seen.units)) == (name in {"ratings", "series"})
+
+
+@pytest.mark.parametrize("name", ["events", "ratings", "series"])
+def test_a_long_test_part_is_heard_of_between_its_batches_and_can_be_stopped(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, config, made, objective = CASES[name]
+    dataset = made.dataset(ratings=True) if name == "ratings" else made.dataset()
+    learnt, held = made.split(dataset)
+    config = replace(config, epochs=1)
+    result = trainer.train(
+        learnt, held, config, lambda _step, _metrics: None, device="cpu", seed=0, objective=objective
+    )
+    whole = held_out.look(result, learnt, held)
+    monkeypatch.setattr(loop, "VALIDATION_CHUNK", 5)
+    monkeypatch.setattr(held_out, "USERS_AT_ONCE", 5)
+    heard: list[dict[str, float]] = []
+
+    def stop(far: Mapping[str, float]) -> None:
+        heard.append(dict(far))
+        if far == {"test/rows": 15.0}:
+            raise TrialStopped
+
+    with pytest.raises(TrialStopped):
+        scoring.score(result, learnt, held, seed=0, tick=stop)
+    assert heard == [{"test/rows": 5.0}, {"test/rows": 10.0}, {"test/rows": 15.0}]
+    heard.clear()
+    seen = held_out.look(result, learnt, held, lambda far: heard.append(dict(far)))
+    np.testing.assert_allclose(seen.predictions, whole.predictions, rtol=1e-5, atol=1e-5)
+    rows = [far["test/rows"] for far in heard]
+    assert rows == [*np.arange(5.0, rows[-1], 5.0), rows[-1]]
+    assert rows[-1] == len(seen.y) or name == "events"
 
 
 @pytest.mark.parametrize("known", ["no features", "missing features", "features"])

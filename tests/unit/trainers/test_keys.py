@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.trainers.stored import store
+from tests.clips import clip, tone
+from tests.unit.trainers import made_interactions
+from tests.unit.trainers.stored import lines, store
+from tests.zipped import packed, picture
 from trainers.contract import Dataset
-from trainers.data import files, keys, preview
+from trainers.data import files, keys, parts, preview
 from trainers.data.faults import FaultsError
 from trainers.data.load import load
 
@@ -158,3 +161,114 @@ def test_a_preview_tells_sizes_groups_and_dates(tmp_path: Path) -> None:
     assert preview.preview("set", folder, {**shares, "time": "year"})["split"]["test_from"] == 2005.0
     refused = preview.preview("set", folder, {**shares, "group": "gaps"})["faults"]
     assert "2 groups are too few" in refused[0]["detail"]
+
+
+# ---- zips ------------------------------------------------------------------------------------------------------------
+
+SHARES = {"validation": 0.2, "test": 0.2, "folds": 3, "repeats": 1, "seed": 0}
+HEADER = "file;label;speaker;day;dose"
+
+
+def spoken(speakers: int = 9, clips: int = 6) -> dict[str, bytes]:
+    """Clips whose names say nothing, and a table that says who speaks, when (1.5 a decimal comma), and what."""
+    rows, content = [], {}
+    for i in range(speakers * clips):
+        name = f"take {i * 7 % 100:02}.wav"
+        content[f"all/{name}"] = clip(tone(300 + 400 * (i % 2), 0.05))
+        day, dose = f"{1 + i % 28:02}.0{1 + i // 28}.2024", f"{i // 8},5"
+        rows.append(f"{name};{'yes' if i % 2 else 'no'};s{i // clips};{day};{dose}")
+    return {**content, "all/labels.csv": lines(HEADER, *rows).encode()}
+
+
+def said_of(content: dict[str, bytes], column: str) -> list[str]:
+    """What the table says of each file, in the order of the files' names."""
+    written = pd.read_csv(io.BytesIO(content["all/labels.csv"]), sep=";", dtype="str").set_index("file")
+    return written.sort_index()[column].tolist()
+
+
+def test_no_speaker_of_a_zip_is_on_both_sides_of_any_split(tmp_path: Path) -> None:
+    content = spoken()
+    folder = store(tmp_path / "set", {"data.zip": packed(content)})
+    dataset = files.load(folder, "set")
+    keyed = keys.attach(dataset, folder, group="speaker")
+    speakers = np.array(said_of(content, "speaker"))
+
+    assert np.array(dataset.class_names)[dataset.y].tolist() == said_of(content, "label")
+    assert keyed.groups is not None
+    assert [f"s{number}" for number in keyed.groups] == speakers.tolist()
+    assert keyed.x is dataset.x
+    split = parts.of(keyed, **SHARES)  # type: ignore[arg-type]
+    for train_rows, validation_rows in split.folds:
+        sides = [{*speakers[rows]} for rows in (train_rows, validation_rows, split.test_rows)]
+        assert all(sides)
+        assert sum(map(len, sides)) == 9
+    told = preview.preview("set", folder, {**SHARES, "group": "speaker"})["split"]
+    assert (told["test_groups"], [fold["validation_groups"] for fold in told["folds"]]) == (
+        len({*speakers[split.test_rows]}),
+        [len({*speakers[held]}) for _, held in split.folds],
+    )
+
+
+@pytest.mark.parametrize(("column", "first_and_last"), [("day", (19723.0, 19779.0)), ("dose", (0.5, 6.5))])
+def test_files_are_split_by_what_their_table_says_of_their_time(
+    tmp_path: Path, column: str, first_and_last: tuple[float, float]
+) -> None:
+    content = spoken()
+    folder = store(tmp_path / "set", {"data.zip": packed(content)})
+    keyed = keys.attach(files.load(folder, "set"), folder, time=column)
+
+    assert keyed.times is not None
+    assert (keyed.times.min(), keyed.times.max()) == first_and_last
+    split = parts.of(keyed, **SHARES)  # type: ignore[arg-type]
+    for train_rows, validation_rows in split.folds:
+        assert keyed.times[train_rows].max() < keyed.times[validation_rows].min()
+        assert keyed.times[validation_rows].max() < keyed.times[split.test_rows].min()
+    assert keys.is_date(keyed, folder, column) == (column == "day")
+
+
+def test_a_zips_owner_is_told_what_it_may_be_split_by(tmp_path: Path) -> None:
+    _, notes = files.examine(store(tmp_path / "set", {"data.zip": packed(spoken())}))
+
+    assert "labels.csv also has speaker, day, dose: a study may split by it (evaluation: group or time)" in notes
+
+
+def test_a_column_of_no_use_to_split_a_zip_by_is_refused(tmp_path: Path) -> None:
+    content = spoken()
+    folder = store(tmp_path / "set", {"data.zip": packed(content)})
+    dataset = files.load(folder, "set")
+
+    assert "labels.csv: there is no column 'doctor': there are speaker, day, dose" in refusal(
+        dataset, folder, group="doctor"
+    )
+    assert "it is the target" in refusal(dataset, folder, group="label")
+    assert "it holds neither dates nor numbers" in refusal(dataset, folder, time="speaker")
+    bare = content["all/labels.csv"].replace(b"03.01.2024", b"")
+    gaps = store(tmp_path / "gaps", {"data.zip": packed({**content, "all/labels.csv": bare})})
+    told = refusal(files.load(gaps, "gaps"), gaps, time="day")
+    assert "labels.csv, row 4, column 'day': there is no time (1 rows have none)" in told
+
+
+def test_class_folders_have_no_columns_to_split_by(tmp_path: Path) -> None:
+    dot = picture(np.zeros((4, 4), np.uint8))
+    content = packed({f"{name}/{i}.png": dot for name in "ab" for i in range(2)})
+    folder = store(tmp_path / "set", {"data.zip": content})
+
+    told = refusal(files.load(folder, "set"), folder, group="patient")
+    assert told == (
+        "data.zip: class folders have no columns: put a labels.csv with the columns file, label and patient into it, "
+        "or give parts as folders"
+    )
+
+
+# ---- interactions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", [{"group": "who"}, {"group": "club"}, {"time": "when"}])
+def test_interactions_keep_to_the_split_of_their_own(tmp_path: Path, column: dict[str, str]) -> None:
+    said = {"user": "who", "item": "what", "time": "when", "user_features": ["club"]}
+    folder = store(tmp_path / "set", {"data.csv": made_interactions.table().to_csv(index=False)}, **said)
+
+    refused = preview.preview("set", folder, {**SHARES, **column})["faults"]
+    assert [fault["detail"] for fault in refused] == [
+        "interactions are split by user, and by the time that their data set names: leave group and time out"
+    ]

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from benchmarks.families import debian
@@ -209,6 +211,46 @@ def test_ndcg_is_scikit_learns() -> None:
         first = np.argsort(-scores, axis=1)[:, :k]
         share = np.take_along_axis(truth, first, axis=1).sum(axis=1) / np.minimum(truth.sum(axis=1), k)
         assert measured[f"recall_at_{k}"] == pytest.approx(share.mean())
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1), more=st.integers(0, 3))
+def test_no_list_is_better_than_the_best_one_and_places_of_their_own_stay(
+    pairs: list[tuple[int, int]], more: int
+) -> None:
+    """Whatever ranks are said, also many of a user at one place; those of one list are left as they are."""
+    users, ranks = np.array(pairs).T
+    relevant = np.bincount(users, minlength=5)
+    relevant[relevant > 0] += more
+    names, found = ranking.by_user(users, ranks, relevant)
+
+    assert len(names) == found.shape[1]
+    assert found.shape[0] == len({*users.tolist()})
+    assert (found >= 0).all()
+    assert (found <= 1 + 1e-12).all()
+    recall = ranking.curve(users, ranks, relevant)["recall_at_k"]["recall"]
+    assert 0 <= min(recall) <= max(recall) <= 1
+    of_one_list = np.unique(users * 100 + ranks)
+    lists = np.divmod(of_one_list, 100)
+    assert ranking._apart(*lists).tolist() == lists[1].tolist()
+
+
+def test_where_training_has_all_that_is_to_be_found_it_is_found_no_better_than_best() -> None:
+    """Each is ranked among the items that the user has not, so that all of them may be said to be first."""
+    dataset = made_interactions.dataset()
+    train_part, _ = made_interactions.split(dataset)
+    result = recommender.train(
+        train_part,
+        train_part,
+        RecommenderConfig(epochs=8, batch_size=64),
+        lambda _step, _metrics: None,
+        device="cpu",
+        seed=0,
+        objective=NDCG,
+    )
+    found = {name: value for name, value in result.metrics.items() if "_at_" in name}
+
+    assert len(found) == 6
+    assert 0.9 < max(found.values()) <= 1
 
 
 def test_an_item_that_training_lacks_is_missed_and_a_pair_that_it_has_does_not_count() -> None:

@@ -103,6 +103,14 @@ def test_the_best_epochs_weights_are_kept(name: str, config: TrainingConfig, obj
     )
 
 
+def test_of_epochs_that_are_equal_by_the_objective_the_one_with_the_least_loss_is_kept() -> None:
+    result, seen = train("wine", TabularMlpConfig(epochs=15, learning_rate=0.01), objective=("roc_auc", "maximize"))
+    perfect = {step: epoch["val/loss"] for step, epoch in enumerate(seen.epochs, start=1) if epoch["val/roc_auc"] == 1}
+
+    assert len(perfect) > 1
+    assert result.best_step == min(perfect, key=lambda step: perfect[step]) > min(perfect)
+
+
 def test_the_curves_are_those_of_the_best_epoch() -> None:
     result, _ = train("digits", ImageMlpConfig(epochs=5), objective=("roc_auc", "maximize"))
 

@@ -393,7 +393,7 @@ def test_a_final_model_is_scored_by_text_beside_the_trivial_answer() -> None:
     far: list[Mapping[str, float]] = []
     scores = scoring.score(result, learnt, test, seed=0, tick=far.append)
 
-    assert "test/blocks" in far[0]
+    assert "test/rows" in far[0]
     found = scores.test["perplexity"]
     assert found.low < found.value < found.high
     assert found.value < scores.baseline["perplexity"] < 600  # the vocabulary

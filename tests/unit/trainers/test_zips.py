@@ -290,7 +290,10 @@ def test_labels_may_stand_in_a_table(tmp_path: Path) -> None:
     info, notes = examined(tmp_path, {**content, "all/5.png": DOT})
 
     assert (info.rows, info.class_names, info.class_counts) == (4, ("cat", "dog"), (2, 2))
-    assert notes == ["1 files are not in labels.csv and are left out"]
+    assert notes == [
+        "1 files are not in labels.csv and are left out",
+        "labels.csv also has who: a study may split by it (evaluation: group or time)",
+    ]
 
 
 @pytest.mark.parametrize(("in_table", "in_zip"), [("NFC", "NFD"), ("NFD", "NFC")])
@@ -312,6 +315,9 @@ def test_accents_are_the_same_in_a_table_and_beside_it(tmp_path: Path, in_table:
         ("file,label\n1.png,\n", "row 2: there is no label: give one, or leave the row out"),
         ("file,label\n../1.png,a\n", "row 2: there is no file '../1.png': mend the path"),
         ("", "has the columns nothing: give it file and label"),
+        ("file,label,who\n1.png,a,me\n1.png,a,you\n", "row 3: '1.png' has another who above: leave one out"),
+        ("file,label,who,who\n1.png,a,me,you\n", "has two columns 'who': rename one"),
+        ("file,label,who\n1.png,a,Doe, Jo\n", "row 2: more cells than the header has: quote cells that hold"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_by_row(tmp_path: Path, table: str, why: str) -> None:

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from tests.claimed import attempt
-from tests.unit.trainers.stored import store
+from tests.unit.trainers.stored import lines, store
+from tests.zipped import digits, packed, picture
 from trainers.contract import Dataset
 from trainers.data import files, keys, parts
 from tuner.worker import loaded, training
@@ -118,6 +119,33 @@ def test_a_test_part_of_nonsense_changes_no_value_of_any_trial(tmp_path: Path, k
     assert len(before.reports) >= 3
     assert after.reports == before.reports
     assert measured(second) == measured(first)
+
+
+def test_nonsense_in_the_test_patients_images_changes_no_value_of_any_trial(tmp_path: Path) -> None:
+    """A zip with a table of patients, split by them."""
+    content = {name.replace("/", "-"): image for name, image in digits(120).items()}
+    patients = {name: f"p{i % 12}" for i, name in enumerate(content)}
+    rows = lines("file,label,patient", *(f"{name},{name[0]},{patient}" for name, patient in patients.items()))
+
+    def zipped(folder: str) -> Path:
+        return store(tmp_path / folder, {"data.zip": packed({**content, "labels.csv": rows.encode()})})
+
+    clean = zipped("clean")
+    keyed = keys.attach(files.load(clean, "mine"), clean, group="patient")
+    kept_back = {patients[sorted(content)[row]] for row in parts.of(keyed, **SHARES).test_rows}
+    assert 2 <= len(kept_back) <= 3
+    for name in [name for name in content if patients[name] in kept_back]:
+        content[name] = picture(np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8))
+
+    claimed = {"trainer": "image-mlp@1", "group": "patient"}
+    first, before = train(tmp_path / "1", clean, **claimed)
+    second, after = train(tmp_path / "2", zipped("poisoned"), **claimed)
+    _, otherwise = train(tmp_path / "3", clean, trainer="image-mlp@1")
+
+    assert len(before.reports) == 3
+    assert after.reports == before.reports
+    assert measured(second) == measured(first)
+    assert otherwise.reports != before.reports
 
 
 def test_a_validation_part_of_nonsense_does_change_them(tmp_path: Path) -> None:
