@@ -80,11 +80,12 @@ def train(
         WeightsError: the config's model is not here, or is none that this trainer takes.
     """
     found = model_folders.find(config.model)
-    about, written = model_folders.described(found, "decoder"), model_folders.tokenizer(found)
+    about = model_folders.described(found, "decoder")
+    written, numbers = model_folders.tokenizer(found)
     rules = _rules(found.name, about, written, config.max_length)
     data = passages.prepare(train_part, validation_part, rules, about.vocab_size, device)
     decoder = model_folders.load(found, about, "decoder")
-    model_folders.refuse_unknown_numbers(found, written, decoder)
+    model_folders.refuse_unknown_numbers(found, numbers, decoder)
     torch.manual_seed(seed)  # of what is new, whatever loading has drawn
     prepared = model_folders.prepared(decoder, config, about, "decoder")
     network = nn.Sequential(Trimmed(), Decoder(prepared)).to(device)

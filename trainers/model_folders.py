@@ -14,6 +14,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM
 from transformers.utils import logging
@@ -90,9 +91,18 @@ def _there(where: Path | None) -> str:
     return f"there are {', '.join(models[:TOLD])}" if models else "there is none"
 
 
-def tokenizer(found: Path) -> str:
-    """The JSON of a folder's tokenizer."""
-    return (found / TOKENIZER).read_text(encoding="utf-8")
+def tokenizer(found: Path) -> tuple[str, int]:
+    """The JSON of a folder's tokenizer, and how many numbers it counts with.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    try:
+        written = (found / TOKENIZER).read_text(encoding="utf-8")
+        vocabulary = Tokenizer.from_str(written).get_vocab(with_added_tokens=True)
+    except Exception as error:  # the library has no class of its own for what it cannot read
+        raise WeightsError(f"{found.name}/{TOKENIZER} is none ({str(error)[:80]}): save the tokenizer anew") from None
+    return written, max(vocabulary.values(), default=-1) + 1
 
 
 def described(found: Path, use: Use) -> Any:
@@ -159,15 +169,12 @@ def load(found: Path, config: Any, use: Use) -> nn.Module:
     return cast("nn.Module", network)
 
 
-def refuse_unknown_numbers(found: Path, written: str, network: nn.Module) -> None:
+def refuse_unknown_numbers(found: Path, numbers: int, network: nn.Module) -> None:
     """Refuses a tokenizer that has numbers without a vector in the model.
 
     Raises:
         WeightsError: it is of another model.
     """
-    from tokenizers import Tokenizer  # noqa: PLC0415 - beside its one use
-
-    numbers = max(Tokenizer.from_str(written).get_vocab(with_added_tokens=True).values(), default=0) + 1
     vectors = cast("Any", network).get_input_embeddings().weight.shape[0]
     if numbers > vectors:
         detail = f"its tokenizer has numbers up to {numbers - 1}, and the model {vectors} vectors"

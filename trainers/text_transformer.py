@@ -65,11 +65,12 @@ def train(
         WeightsError: the config's model is not here, or is none that this trainer takes.
     """
     found = model_folders.find(config.model)
-    about, written = model_folders.described(found, "encoder"), model_folders.tokenizer(found)
+    about = model_folders.described(found, "encoder")
+    written, numbers = model_folders.tokenizer(found)
     subwords = Subwords(written, model_folders.longest(about, config.max_length))
     data = on_device.prepare(train_part, validation_part, device, subwords)
     encoder = model_folders.load(found, about, "encoder")
-    model_folders.refuse_unknown_numbers(found, written, encoder)
+    model_folders.refuse_unknown_numbers(found, numbers, encoder)
     torch.manual_seed(seed)  # of what is new, whatever loading has drawn
     encoder = Encoder(
         model_folders.prepared(encoder, config, about, "encoder"), about.pad_token_id or 0, config.pooling

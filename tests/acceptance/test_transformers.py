@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import uuid
@@ -38,16 +39,21 @@ def client(service: up.Service) -> Iterator[Client]:
         yield opened
 
 
-def predicted(service: up.Service, study: int, file: Path) -> pd.DataFrame:
-    settings, out = service.settings, file.with_suffix(".out.csv")
+def tuner(service: up.Service, *arguments: str | Path) -> None:
+    settings = service.settings
     done = subprocess.run(
-        [sys.executable, "-m", "tuner.cli", "predict", str(study), str(file), "--output", str(out)],
+        [sys.executable, "-m", "tuner.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         env=child_environment(TUNER_DATA=str(settings.data), TUNER_PORT=str(settings.port)),
     )
     assert done.returncode == 0, done.stderr
+
+
+def predicted(service: up.Service, study: int, file: Path) -> pd.DataFrame:
+    out = file.with_suffix(".out.csv")
+    tuner(service, "predict", str(study), file, "--output", out)
     return pd.read_csv(out)
 
 
@@ -77,9 +83,11 @@ def test_texts_without_a_target_end_as_perplexities(service: up.Service, client:
     frame = real.reviews(120)[["text"]].assign(text=lambda each: each.text.str[:20])
     file, name = tmp_path / "texts.csv", f"texts {uuid.uuid4().hex[:8]}"
     frame.to_csv(file, index=False)
-    client.upload_dataset(name, data=file, text="text")
     fixed = {"model": "gpt2", "max_length": 32, "epochs": 4, "lora_rank": 0, "learning_rate": 3e-3}
-    study = ended(client, client.submit({"name": name, "dataset": name, "fixed": fixed, "budget": {"trials": 1}}).id)
+    spec = tmp_path / "fine.json"
+    spec.write_text(json.dumps({"fixed": fixed, "budget": {"trials": 1}}))
+    tuner(service, "submit", spec, "--dataset", file, "--text", "text", "--name", name)
+    study = ended(client, client.study(name).id)
 
     assert (study.state, study.progress.complete, study.spec.trainer) == ("completed", 1, "causal-lm")
     assert study.final is not None

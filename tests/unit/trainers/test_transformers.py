@@ -297,7 +297,7 @@ def test_a_real_encoder_tells_what_sentences_mean_before_it_has_learned_anything
     found = model_folders.find(minilm)
     about = model_folders.described(found, "encoder")
     encoder = text_transformer.Encoder(model_folders.load(found, about, "encoder").eval(), about.pad_token_id, "mean")
-    rules = {"tokenizer": model_folders.tokenizer(found), "max_length": 32}
+    rules = {"tokenizer": model_folders.tokenizer(found)[0], "max_length": 32}
     texts = ["A man is eating food.", "A man eats something.", "The stock exchange closed early on Friday."]
     with torch.inference_mode():
         vectors = functional.normalize(encoder(torch.from_numpy(subwords.ids(rules, texts))))
@@ -500,6 +500,7 @@ def test_saved_models_need_neither_us_nor_transformers_and_predict_as_the_traini
         (CausalLmConfig(model="bert"), "bert is a bert model, which is no decoder .*: text-transformer takes it"),
         (TextTransformerConfig(model="pickled"), "pickled cannot be loaded"),
         (TextTransformerConfig(model="wordless"), "wordless has no tokenizer.json: save model and tokenizer"),
+        (TextTransformerConfig(model="wordy"), "wordy/tokenizer.json is none"),
         (TextTransformerConfig(model="adapter"), "adapter is an adapter of another model: merge it"),
         (TextTransformerConfig(model="half"), "half lacks embeddings.word_embeddings.weight"),
         (TextTransformerConfig(model="other"), "its tokenizer has numbers up to 599, and the model 500 vectors"),
@@ -531,6 +532,7 @@ def hopeless(worker: Path) -> Path:
     torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
     (copy("wordless") / "tokenizer.json").unlink()
+    (copy("wordy") / "tokenizer.json").write_text("{}")
     (copy("adapter") / "adapter_config.json").write_text('{"base_model_name_or_path": "/etc"}')
     half = copy("half")
     some = {key: each for key, each in load_file(half / "model.safetensors").items() if "word" not in key}
