@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.families import text as real
-from tests.acceptance.waiting import ended
+from tests.acceptance.waiting import ended, until
 from tests.unit.trainers import made_models
 from tests.whole import whole_service
+from trainers import catalog
 from tuner import up
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
@@ -96,6 +97,35 @@ def test_texts_without_a_target_end_as_perplexities(service: up.Service, client:
     assert judged.columns.tolist() == ["text", "tokens", "log_likelihood", "perplexity"]
     assert len(judged) == 120
     assert (judged.perplexity > 1).all()
+
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules["peft"] = None  # as where it is not installed
+from tuner.cli import main
+sys.argv = ["tuner", "worker", "--slots", "1", "--name", "bare"]
+main()
+"""
+
+
+def test_a_worker_without_the_extra_offers_all_other_trainers_and_tells_the_cure(
+    service: up.Service, client: Client, tmp_path: Path
+) -> None:
+    settings, log = service.settings, tmp_path / "bare.log"
+    known = child_environment("TUNER_", TUNER_DATA=str(settings.data), TUNER_URL=settings.base_url)
+    with log.open("wb") as out:
+        worker = subprocess.Popen([sys.executable, "-c", WITHOUT_EXTRA], env=known, stdout=out, stderr=out)
+    try:
+        until(lambda: any(each.name == "bare" for each in client.workers().items), "the worker is there")
+        offered = {each.name: {name.partition("@")[0] for name in each.trainers} for each in client.workers().items}
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+    bare = offered.pop("bare")
+    assert bare == set(catalog.TRAINERS) - {"text-transformer", "causal-lm"}
+    assert all(whole == set(catalog.TRAINERS) for whole in offered.values())
+    assert log.read_text().count("pip install 'tuner[transformers]'") == 2
 
 
 def test_a_model_that_no_worker_has_fails_with_the_cure(client: Client, tmp_path: Path) -> None:
