@@ -15,10 +15,13 @@ import torch
 
 from trainers import subwords
 from trainers.contract import Part
-from trainers.data.on_device import OnDevice
+from trainers.data.on_device import TOKEN_VALUES, OnDevice
 
 EXAMPLE_LENGTH = 8  # tokens
 HISTOGRAM_BINS = 20
+LIKELIHOODS_MORE = (
+    128  # times as many as other values there may be at once: half a gigabyte, one for each number of the vocabulary
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Passages(OnDevice):
 
     @property
     def values_per_input(self) -> int:
-        return self.vocabulary  # a likelihood for each
+        return max(TOKEN_VALUES, self.vocabulary // LIKELIHOODS_MORE)
 
     def example(self, rows: int) -> np.ndarray:
         """Blocks of the first tokens that there are."""
