@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -50,12 +50,16 @@ METRICS: dict[Task, dict[str, Direction]] = {
         "loss": "minimize",
     },
 }
-"""Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
+"""Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better.
+
+Structured tasks are judged by their trainer's own: `metrics` knows both.
+"""
 
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),
     "recommendation": ("auto", "bpr", "softmax"),
+    "structured": ("auto",),
 }
 
 
@@ -72,6 +76,7 @@ class Trainer:
         config: the frozen dataclass of its hyperparameters.
         entry_point: `module:function` of its train function.
         default_space: a study's `search_space` for when the user gives none.
+        metrics: of a trainer of structured tasks, the names by which its results are judged, the first by default.
     """
 
     name: str
@@ -82,6 +87,13 @@ class Trainer:
     config: type[TrainingConfig]
     entry_point: str
     default_space: dict[str, Any]
+    metrics: Mapping[str, Direction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if ("structured" in self.tasks) != bool(self.metrics):
+            raise ValueError(f"{self.name}: a trainer of structured tasks says its metrics, and no other does")
+        if odd := [name for name in self.metrics if not hyper.NAME.fullmatch(name)]:
+            raise ValueError(f"{self.name}: {odd[0]!r} is no name of a metric: use letters, digits, dots, dashes and _")
 
 
 class UnknownTrainerError(LookupError):
@@ -275,9 +287,14 @@ def get(name: str) -> Trainer:
     return found[name]
 
 
-def for_kind(kind: Kind) -> Trainer:
-    """The trainer of a study that names none: the first that fits this kind of data."""
-    return next(trainer for trainer in trainers().values() if kind in trainer.kinds)
+def fitting(kind: Kind, task: Task) -> list[Trainer]:
+    """Those that fit a kind of data and a task; a study that names none gets the first."""
+    return [trainer for trainer in trainers().values() if kind in trainer.kinds and task in trainer.tasks]
+
+
+def metrics(trainer: Trainer, task: Task) -> Mapping[str, Direction]:
+    """What a trainer's results are judged by in a task, each with the direction that is better."""
+    return METRICS.get(task, {**trainer.metrics, "loss": "minimize"})
 
 
 def space_for(trainer: Trainer, rows: int) -> dict[str, Any]:

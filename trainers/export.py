@@ -8,6 +8,7 @@ that, MLflow has nothing to infer, which would start a process and take seconds.
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import export_recommender, export_sequence, preprocessing, token_ids
+from trainers import answers, export_recommender, export_sequence, preprocessing, token_ids
 from trainers.contract import Dataset, TrainResult
 from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
@@ -51,6 +52,9 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         result: of a trainer.
         folder: where to; must not exist or be empty.
         dataset: what it was trained on; its name and digest are written into the model's metadata.
+
+    Raises:
+        ValueError: it is of a structured task, and its `answers` are of no use.
     """
     column = result.preprocessing.get("media", {}).get("column", "")
     with TemporaryDirectory() as scratch:
@@ -60,7 +64,7 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         mlflow.pyfunc.save_model(
             path=folder,
             python_model=str(form.CODE if (form := _form(result)) else MEDIA_CODE if column else MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
+            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result, Path(scratch))},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(*DECODING.get(column, ())),
@@ -92,6 +96,8 @@ def signature(result: TrainResult) -> ModelSignature:
         takes = Schema([ColSpec("binary", facts["media"]["column"])])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
+    if facts["task"] == "structured":
+        return ModelSignature(inputs=takes, outputs=Schema([ColSpec("string", "prediction")]))
     gives = facts["class_names"] or ["prediction"]
     # what `predict` is asked for: probabilities, or the class that a row is taken for
     asked = ParamSchema([ParamSpec("output", DataType.string, "probabilities")]) if facts["class_names"] else None
@@ -108,13 +114,19 @@ def _form(result: TrainResult) -> Any:
     return FORMS.get(result.preprocessing["kind"])
 
 
-def _code(result: TrainResult) -> dict[str, str]:
-    """The code that a model runs beside its network: tokeniser, decoder of files, or what others read columns of a table with."""
+def _code(result: TrainResult, scratch: Path) -> dict[str, str]:
+    """The code that a model runs beside its network: of files, texts or tables, and of a structured task the trainer's own."""
+    code: dict[str, str] = {}
+    if result.preprocessing["task"] == "structured":
+        answers.load(result.answers)  # refused here, and not where the model is loaded
+        code["answers"] = shutil.copy(
+            str(result.answers), str(scratch / "answers.py")
+        )  # by a name that no other file has
     if "media" in result.preprocessing:
-        return {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
+        return code | {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
     if result.preprocessing["kind"] == "text":
-        return {"token_ids": str(TOKENISER)}
-    return {"tables": str(MODEL_CODE)} if _form(result) else {}
+        return code | {"token_ids": str(TOKENISER)}
+    return code | ({"tables": str(MODEL_CODE)} if _form(result) else {})
 
 
 def _save_network(result: TrainResult, path: Path) -> None:

@@ -43,7 +43,7 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     Returns:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
-        and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
+        and `target_scale` are 0 and 1 but for regression. `columns` of a table, as `_fit_column` has them, and
         `missing`, the words that stand for no value in text; `text` of texts, the rules of `trainers.token_ids`; `media`, where
         files became rows, of `Dataset`.
 
@@ -71,8 +71,8 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
 def _about(train: Part) -> dict[str, Any]:
     """What is said of rows of every kind, and the scale of targets."""
     dataset = train.dataset
-    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
+    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None]) if regression else {}
     return {
         "kind": dataset.kind,
         "task": dataset.task,

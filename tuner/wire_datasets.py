@@ -38,7 +38,10 @@ class DatasetSource(Body):
     """What its owner says of the files; what is left out is inferred and shown."""
 
     target: ColumnName | None = Field(default=None, description="The column to predict; needed for tables.")
-    task: Literal["classification", "regression"] | None = None
+    task: Literal["classification", "regression", "structured"] | None = Field(
+        default=None,
+        description="structured keeps labels as texts that an installed trainer understands: a transcript, boxes as JSON.",
+    )
     encoding: Annotated[StrictStr, Field(max_length=40, pattern=r"^[A-Za-z0-9_\-]+$")] | None = Field(
         default=None, description="Of text files, as Python names it; left out: utf-8."
     )

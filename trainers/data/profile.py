@@ -32,7 +32,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
     """Profiles a data set.
 
     Returns:
-        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`,
+        `kind`, `task`, `rows`; `classes` with their rows, or a numeric `target`; what the kind adds (`columns`, `images`,
         `texts`); and `findings`, each with `what`, the `column` or None, and `text`.
     """
     section = SECTIONS.get(dataset.kind)
@@ -46,7 +46,7 @@ def of(dataset: Dataset) -> dict[str, Any]:
             {"name": name, "rows": rows}
             for name, rows in zip(dataset.class_names[:MOST_CLASSES], classes[:MOST_CLASSES], strict=True)
         ],
-        "target": None if dataset.class_names else _numbers(dataset.y),
+        "target": _numbers(dataset.y) if dataset.y.dtype.kind == "f" else None,
         "columns": [],
         "images": None,
         "texts": None,
@@ -121,7 +121,7 @@ def _of_column(column: Column, values: np.ndarray, dataset: Dataset) -> list[Fin
     if _numbers_rows(column, present, different, rows):
         text = f"{short(name)} has another value in every row, like an id: what it says of these holds for no others. {cure}"
         found.append(_finding("id-like", text, name))
-    elif len(different) > 1 and (wrong := _wrong_by(values, dataset)) is not None:
+    elif len(different) > 1 and not dataset.y.dtype.hasobject and (wrong := _wrong_by(values, dataset)) is not None:
         looked = min(rows, MOST_ROWS)
         text = (
             f"{short(name)} alone tells the target{'' if not wrong else f', but for {wrong} of {looked} rows'}: "

@@ -1,4 +1,4 @@
-"""What is predicted: classification or regression, found out or as the owner says, and the targets as numbers."""
+"""What is predicted: classification or regression, found out or as the owner says, and the targets as numbers; or texts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Target:
 
     Attributes:
         task: what is predicted.
-        y: `(rows,)` int64 class indices or float64 targets.
-        class_names: in the order of the indices; empty for regression.
+        y: `(rows,)` int64 class indices, float64 targets, or str of a structured task.
+        class_names: in the order of the indices; empty where there are none.
     """
 
     task: Task
@@ -51,6 +51,8 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
     given = table.columns[name]
     texts = _texts(given)
     _refuse_missing(table, name, texts)
+    if task == "structured":
+        return Target(task, np.array(texts.tolist(), dtype=object))
     numbers = None if given.given == "boolean" else _numbers(table, given, texts)
     whole = numbers is not None and bool((numbers == np.floor(numbers)).all())
     task = task or _found(texts, numbers, whole=whole, notes=notes)

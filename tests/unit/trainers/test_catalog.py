@@ -34,12 +34,12 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 
 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
-    assert catalog.get("image-mlp") is catalog.for_kind("image")
-    assert catalog.get("audio-classifier") is catalog.for_kind("audio")
-    assert catalog.get("tabular-mlp") is catalog.for_kind("tabular")
-    assert catalog.get("recommender") is catalog.for_kind("interactions")
-    assert catalog.get("sequence") is catalog.for_kind("series")
-    assert catalog.get("text-classifier") is catalog.for_kind("text")
+    assert catalog.get("image-mlp") is catalog.fitting("image", "classification")[0]
+    assert catalog.get("audio-classifier") is catalog.fitting("audio", "classification")[0]
+    assert catalog.get("tabular-mlp") is catalog.fitting("tabular", "classification")[0]
+    assert catalog.get("recommender") is catalog.fitting("interactions", "recommendation")[0]
+    assert catalog.get("sequence") is catalog.fitting("series", "regression")[0]
+    assert catalog.get("text-classifier") is catalog.fitting("text", "classification")[0]
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
