@@ -19,7 +19,7 @@ from tests.zipped import digits, packed, picture
 from trainers import answers, catalog, export, hyperparameters, loop, scoring
 from trainers.configs import TrainingConfig
 from trainers.contract import Dataset, Part, TrainResult
-from trainers.data import files, on_device, parts, profile
+from trainers.data import files, keys, on_device, parts, profile
 from trainers.data.faults import FaultsError
 from trainers.tasks import Problem
 
@@ -106,6 +106,20 @@ def test_labels_of_a_zip_are_kept_as_they_are_written(tmp_path: Path) -> None:
     )
     assert other.digest != dataset.digest
     assert profile.of(dataset)["target"] is None
+
+
+def test_rows_of_one_speaker_stay_together(tmp_path: Path) -> None:
+    content = {f"{i}.png": picture(np.full((4, 4), i, np.uint8)) for i in range(12)}
+    rows = [f"{name},text {i},speaker {i // 3}" for i, name in enumerate(content)]
+    labels = lines("file,label,who", *rows).encode()
+    dataset, _info = examined(tmp_path, "data.zip", packed({"labels.csv": labels, **content}))
+
+    dataset = keys.attach(dataset, tmp_path / "set", group="who")
+    made = parts.of(dataset, validation=0.25, test=0.25, folds=1, repeats=1, seed=0)
+    assert dataset.groups is not None
+    speakers = [set(dataset.groups[rows].tolist()) for rows in (made.test_rows, *made.folds[0])]
+    assert [len(each) for each in speakers] == [1, 2, 1]
+    assert len(set.union(*speakers)) == 4
 
 
 def test_folders_are_labels_too_and_one_for_all_is_refused(tmp_path: Path) -> None:
