@@ -156,6 +156,8 @@ def _refuse_mixed(source: Source, *, are_arrays: bool) -> None:
         detail = "user, item, time, series and text are columns of a table, and this is none: leave them out"
     elif by_roles and source.text is not None:
         detail = "text goes with a target alone: leave it out, or user, item, time and series"
+    elif by_roles and source.task == "structured":
+        detail = "task: structured goes with a target alone: leave it out, or user, item, time and series"
     if detail is not None:
         raise FaultsError(Fault(file=SOURCE, detail=detail))
 

@@ -142,6 +142,12 @@ def test_a_column_of_a_table_is_kept_as_text(tmp_path: Path) -> None:
     assert [len(rows) for rows in (splits.test_rows, *splits.folds[0])] == [24, 48, 48]
 
 
+@pytest.mark.parametrize("roles", [{"user": "a", "item": "b"}, {"time": "a", "target": "b"}])
+def test_interactions_and_series_have_no_structured_labels(tmp_path: Path, roles: dict[str, str]) -> None:
+    with pytest.raises(FaultsError, match="task: structured goes with a target alone"):
+        examined(tmp_path, "data.csv", table(), **roles)
+
+
 # ---- trainers --------------------------------------------------------------------------------------------------------
 
 
