@@ -15,7 +15,6 @@ import numpy as np
 from trainers.contract import Dataset, Kind
 from trainers.data import (
     arrays,
-    cells,
     columns,
     interactions,
     media,
@@ -277,12 +276,7 @@ def _encode(table: Table, described: tuple[Column, ...]) -> np.ndarray:
     faults: list[Fault] = []
     for i, column in enumerate(described):
         x[:, i] = columns.encode(column, table.columns[column.name])
-        too_large = np.abs(x[:, i]) > cells.LARGEST
-        if too_large.any():
-            detail = (
-                f"a value that is infinite or beyond {cells.LARGEST:g}: give a smaller one, or leave the cell empty"
-            )
-            faults += table.row_faults(too_large, column.name, [detail] * table.rows)
+        faults += columns.too_large(table, column.name, x[:, i])
     if faults:
         raise FaultsError(*faults)
     x[np.isnan(x)] = np.nan  # of all the bit patterns of NaN the one, for the digest
