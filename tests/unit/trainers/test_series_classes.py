@@ -230,8 +230,7 @@ def test_a_fresh_process_without_us_predicts_series_as_the_training_code_does(tm
     table = made_labelled.table().drop(columns="course")
     table.to_csv(tmp_path / "rows.csv", index=False)
     results = {
-        architecture: train(SequenceConfig(architecture=architecture, depth=2, epochs=2, width=8))[0]
-        for architecture in READERS
+        architecture: train(SequenceConfig(architecture=architecture, epochs=2, width=8))[0] for architecture in READERS
     }
     for architecture, result in results.items():
         export.save_model(result, tmp_path / architecture, given)
