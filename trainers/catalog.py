@@ -76,6 +76,7 @@ class Trainer:
         config: the frozen dataclass of its hyperparameters.
         entry_point: `module:function` of its train function.
         default_space: a study's `search_space` for when the user gives none.
+        spaces: the same for kinds of data that need another.
         metrics: of a trainer of structured tasks, the names by which its results are judged, the first by default.
     """
 
@@ -87,6 +88,7 @@ class Trainer:
     config: type[TrainingConfig]
     entry_point: str
     default_space: dict[str, Any]
+    spaces: Mapping[Kind, dict[str, Any]] = field(default_factory=dict)
     metrics: Mapping[str, Direction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -232,12 +234,13 @@ TRAINERS: dict[str, Trainer] = {
         Trainer(
             name="sequence",
             version="1",
-            summary="GRU, TCN or transformer on windows of the past, for forecasts of series.",
-            kinds=("series",),
-            tasks=("regression",),
+            summary="GRU, TCN or transformer on windows of the past, for forecasts of series, or on series, for their classes.",
+            kinds=("series", "labelled-series"),
+            tasks=("regression", "classification"),
             config=SequenceConfig,
             entry_point="trainers.sequence:train",
             default_space=SEQUENCE_SPACE,
+            spaces={"labelled-series": {name: each for name, each in SEQUENCE_SPACE.items() if name != "window"}},
         ),
         Trainer(
             name="text-classifier",
@@ -297,12 +300,12 @@ def metrics(trainer: Trainer, task: Task) -> Mapping[str, Direction]:
     return METRICS.get(task, {**trainer.metrics, "loss": "minimize"})
 
 
-def space_for(trainer: Trainer, rows: int) -> dict[str, Any]:
-    """A trainer's default search space without batches of more than a quarter of the rows to learn from.
+def space_for(trainer: Trainer, kind: Kind, rows: int) -> dict[str, Any]:
+    """A trainer's default search space for a kind of data, without batches of more than a quarter of the rows to learn from.
 
     Of a categorical `batch_size` the smallest choice stays in any case.
     """
-    space = dict(trainer.default_space)
+    space = dict(trainer.spaces.get(kind, trainer.default_space))
     batch_size = space.get("batch_size", {})
     if "choices" in batch_size:
         choices = [choice for choice in batch_size["choices"] if choice * LEAST_STEPS <= rows]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "text", "audio", "interactions", "series"]
+Kind = Literal["tabular", "image", "text", "audio", "interactions", "series", "labelled-series"]
 Task = Literal["classification", "regression", "recommendation", "structured"]
 Direction = Literal["maximize", "minimize"]
 
@@ -111,7 +111,8 @@ class Dataset:
             `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
             for audio, `(rows,)` of str for text; not always in memory whole. In a table NaN is a missing value; a boolean is
             0 or 1, a date days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
-            Interactions and series are such tables, whose columns have roles.
+            Interactions and series are such tables, whose columns have roles. Of labelled series float64
+            `(rows, steps, values)`, a row a series: NaN is a missing value, and so is all behind the last step.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation; of a structured
             task str, as its owner wrote them: what they mean is the trainer's business.
         feature_names: one per column for tabular data, the text's column, empty for images.

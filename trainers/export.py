@@ -22,7 +22,14 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import answers, export_recommender, export_sequence, preprocessing, token_ids
+from trainers import (
+    answers,
+    export_labelled_series,
+    export_recommender,
+    export_sequence,
+    preprocessing,
+    token_ids,
+)
 from trainers.contract import Dataset, TrainResult
 from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
@@ -33,7 +40,8 @@ MEDIA_CODE = Path(__file__).with_name("exported_media.py")
 DECODERS = {"image": Path(pixels.__file__), "audio": Path(waves.__file__)}
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 DECODING = {"image": ("pillow",), "audio": ("scipy", "soundfile")}
-FORMS = {"interactions": export_recommender, "series": export_sequence}
+FORMS = {"interactions": export_recommender, "series": export_sequence, "labelled-series": export_labelled_series}
+READY = {"interactions", "series"}  # whose example is as the network takes it
 RAW_TYPES = {
     ("number", ""): "double",
     ("number", "whole"): "double",
@@ -126,13 +134,14 @@ def _code(result: TrainResult, scratch: Path) -> dict[str, str]:
         return code | {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
     if result.preprocessing["kind"] == "text":
         return code | {"token_ids": str(TOKENISER)}
-    return code | ({"tables": str(MODEL_CODE)} if _form(result) else {})
+    return code | ({"tables": str(MODEL_CODE), **form.BESIDE} if (form := _form(result)) else {})
 
 
 def _save_network(result: TrainResult, path: Path) -> None:
     # the example has at least two rows: torch.export takes a dimension of one for a constant
     raw = result.example
-    x = torch.from_numpy(raw if _form(result) else preprocessing.apply(result.preprocessing, raw))
+    facts = result.preprocessing
+    x = torch.from_numpy(raw if facts["kind"] in READY else preprocessing.apply(facts, raw))
     # loops within a network are traced by torch's compiler, which warns of gradients
     with warnings.catch_warnings(), torch.no_grad():
         # torch's own GRU keeps a list of its weights, which is made anew while it is traced
@@ -154,7 +163,7 @@ def _example(result: TrainResult) -> Any:
     """The synthetic rows as their owner would write them."""
     facts = result.preprocessing
     if form := _form(result):
-        return form.example(facts, result.example)
+        return form.example(facts, result.example, _raw)
     if facts["kind"] == "text":
         return pd.DataFrame({facts["feature_names"][0]: pd.Series(result.example, dtype="str")})
     if "media" in facts:

@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from trainers import text_preprocessing, token_ids
+from trainers import series_preprocessing, text_preprocessing, token_ids
 from trainers.contract import Dataset, Part
+from trainers.data import steps
 from trainers.data.cells import MISSING
 from trainers.data.info import Column
-from trainers.text_preprocessing import Options
+
+Options = text_preprocessing.Options | series_preprocessing.Options
+"""What a config says of how rows are read, where it does."""
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
@@ -38,7 +41,7 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
 
     Args:
         train: the training part.
-        options: for texts, what a config says of tokens.
+        options: for texts, what a config says of tokens; for labelled series, of steps.
 
     Returns:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
@@ -52,8 +55,11 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     """
     dataset = train.dataset
     if dataset.kind == "text":
-        assert options is not None
+        assert isinstance(options, text_preprocessing.Options)
         return {**_about(train), "text": text_preprocessing.fit(dataset.x[train.rows], options)}
+    if dataset.kind == "labelled-series":
+        assert isinstance(options, series_preprocessing.Options)
+        return {**_about(train), **series_preprocessing.fit(dataset, train.rows, options)}
     columns: list[dict[str, Any]] = []
     if dataset.kind == "audio":
         of_values = OF_CLIPS
@@ -94,11 +100,13 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
             `(rows, height, width, channels)`, or `(rows,)` of str.
 
     Returns:
-        float32, `(rows, inputs)`, `(rows, channels, height, width)`, or `(rows, samples)` from -1 to 1; int32
-        `(rows, length)` of texts.
+        float32, `(rows, inputs)`, `(rows, channels, height, width)`, `(rows, steps, inputs)` of labelled series, or
+        `(rows, samples)` from -1 to 1; int32 `(rows, length)` of texts.
     """
     if preprocessing["kind"] == "text":
         return token_ids.ids(preprocessing["text"], x)
+    if preprocessing["kind"] == "labelled-series":
+        return steps.network_input(preprocessing, x)
     if preprocessing["kind"] == "audio":
         return x.astype(np.float32) / np.float32(LOUDEST)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
@@ -132,6 +140,8 @@ def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], se
     """
     if preprocessing["kind"] == "text":
         return text_preprocessing.synthetic(rows)
+    if preprocessing["kind"] == "labelled-series":
+        return series_preprocessing.synthetic(preprocessing, rows)
     random = np.random.default_rng(seed)
     normal = random.standard_normal((rows, *preprocessing["shape"]))
     scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])

@@ -58,7 +58,12 @@ Time = Annotated[
     str | None, typer.Option(help="The column of when, of interactions, or with --target of series.", metavar="COLUMN")
 ]
 Series = Annotated[
-    str | None, typer.Option(help="The column of which series, where there are several.", metavar="COLUMN")
+    str | None,
+    typer.Option(
+        help="The column of which series, where there are several. Where --target is a class all along each, series are told "
+        "apart, else forecast; --task decides.",
+        metavar="COLUMN",
+    ),
 ]
 UserFeatures = Annotated[
     list[str] | None,

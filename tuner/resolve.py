@@ -170,7 +170,7 @@ def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInf
     """The user's space, or the trainer's for so many rows, without what the user fixed."""
     if spec.search_space is not None:
         return spec.search_space
-    whole = catalog.space_for(trainer, (dataset.parts or {}).get("train", dataset.rows))
+    whole = catalog.space_for(trainer, dataset.kind, (dataset.parts or {}).get("train", dataset.rows))
     default = {name: dict(entry) for name, entry in whole.items() if name not in spec.fixed}
     for name, entry in list(default.items()):
         when = dict(entry.pop("when", None) or {})

@@ -17,6 +17,7 @@ from trainers.data import (
     arrays,
     columns,
     interactions,
+    labelled_series,
     media,
     series,
     tables,
@@ -26,7 +27,7 @@ from trainers.data import (
 )
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
-from trainers.data.info import Column, DatasetInfo, from_json
+from trainers.data.info import SERIES, Column, DatasetInfo, from_json
 from trainers.data.source import PARTS, SOURCE, Source, find_parts, read_source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
@@ -118,11 +119,9 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     if interactions.are_said(source):
         return _interactions(name, table, source, {}, accepted=accepted, notes=notes)
     if series.are_said(source):
-        described, target = series.read(table, source, accepted.columns if accepted else None, notes)
-        x, part_rows = _encode(table, described), _part_rows(table, source)
-        if accepted is None:
-            series.refuse_mixed_parts(table, described, x, part_rows)
-        return _made(name, "series", x, described, target, part_rows)
+        _refuse_unknown(table, source)
+        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source)
+        return (_labelled_series if is_labelled else _series)(name, table, source, accepted, notes)
     if source.target is None:
         detail = f"say target, the column to predict: there are {some(table.columns)}"
         raise FaultsError(Fault(file=SOURCE, detail=detail))
@@ -135,7 +134,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         notes,
     )
     part_rows = _part_rows(table, source)
-    _refuse_small_classes(table, source.target, target, part_rows)
+    targets.refuse_small_classes(table, source.target, target, part_rows)
     kind: Kind = "text" if source.text is not None else "tabular" if x is None or x.ndim == 2 else "image"
     features: tuple[Column, ...] = ()
     if kind == "text":
@@ -173,6 +172,26 @@ def _interactions(
     _refuse_unknown(table, source)
     described, target = interactions.read(table, source, accepted.columns if accepted else None, notes, own)
     return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
+
+
+def _series(name: str, table: Table, source: Source, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
+    described, target = series.read(table, source, accepted.columns if accepted else None, notes)
+    x, part_rows = _encode(table, described), _part_rows(table, source)
+    if accepted is None:
+        series.refuse_mixed_parts(table, described, x, part_rows)
+    return _made(name, "series", x, described, target, part_rows)
+
+
+def _labelled_series(
+    name: str, table: Table, source: Source, accepted: DatasetInfo | None, notes: list[str]
+) -> Dataset:
+    known = (accepted.columns, accepted.class_names) if accepted else None
+    described, of_rows = labelled_series.read(table, source, known, notes)
+    encoded = _encode(table, tuple(column for column in described if column.role != SERIES))
+    laid = labelled_series.lay(table, source, encoded, of_rows, _part_rows(table, source), notes)
+    assert source.target is not None
+    targets.refuse_small_classes(table, source.target, laid.target, laid.part_rows, laid.first)
+    return _made(name, "labelled-series", laid.x, described, laid.target, laid.part_rows)
 
 
 def _made(
@@ -232,24 +251,6 @@ def _part_rows(table: Table, source: Source) -> dict[str, np.ndarray] | None:
         raise FaultsError(table.fault("no row is of the part train: give some", column=source.split_column))
     given = {part: rows for part, rows in part_rows.items() if len(rows)}
     return given if len(given) > 1 else None
-
-
-def _refuse_small_classes(table: Table, name: str, target: Target, part_rows: Mapping[str, np.ndarray] | None) -> None:
-    """Refuses classes that have one row to learn from, or none."""
-    if target.task != "classification":
-        return
-    trained = target.y if part_rows is None else target.y[part_rows["train"]]
-    counts = np.bincount(trained, minlength=len(target.class_names))
-    faults = []
-    for index in np.flatnonzero(counts < 2).tolist():
-        rows = "one row" if counts[index] else "no row"
-        where = "" if part_rows is None else " of the training part"
-        first = int(np.flatnonzero(target.y == index)[0])
-        class_name = short(target.class_names[index])
-        detail = f"the class {class_name!r} has {rows}{where}, and needs two: leave it out, or give more"
-        faults.append(table.fault(detail, row=first, column=name))
-    if faults:
-        raise FaultsError(*faults)
 
 
 def _describe(table: Table, source: Source, notes: list[str]) -> tuple[Column, ...]:

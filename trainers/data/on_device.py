@@ -20,7 +20,7 @@ from trainers.contract import Part, Task
 from trainers.data import streaming
 from trainers.data.info import Column
 from trainers.data.streaming import Rows
-from trainers.text_preprocessing import Options
+from trainers.preprocessing import Options
 
 CACHE_BYTES = 2**30
 _cache: OrderedDict[tuple[str, tuple[Column, ...], str, str, str, Options | None], OnDevice] = OrderedDict()
@@ -32,8 +32,8 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`, of texts int32
-            `(rows, length)`; where that is too large for the device, rows that stream to it.
+        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)`, `(rows, steps, inputs)` or `(rows, samples)`, of
+            texts int32 `(rows, length)`; where that is too large for the device, rows that stream to it.
         y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`; `(rows, 0)` of a structured task,
             whose labels the trainer makes tensors of by itself.
         x_validation: like x_train.

@@ -93,9 +93,9 @@ def test_both_ends_of_the_default_space_are_valid_values(trainer: catalog.Traine
 def test_a_default_space_has_no_batches_of_more_than_a_quarter_of_the_rows(trainer: catalog.Trainer) -> None:
     whole = trainer.default_space["batch_size"]["choices"]
 
-    assert catalog.space_for(trainer, 10**6) == trainer.default_space
+    assert catalog.space_for(trainer, trainer.kinds[0], 10**6) == trainer.default_space
     for rows, greatest in ((4 * max(whole) - 1, max(whole) / 2), (150, 37), (1, min(whole))):
-        space = catalog.space_for(trainer, rows)
+        space = catalog.space_for(trainer, trainer.kinds[0], rows)
         assert max(space["batch_size"]["choices"]) <= max(greatest, min(whole))
         assert {**space, "batch_size": None} == {**trainer.default_space, "batch_size": None}
     assert trainer.default_space["batch_size"]["choices"] == whole
