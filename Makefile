@@ -42,7 +42,7 @@ defaults: $(VENV)/.installed-test  ## tuned against the trainers' defaults on sc
 	@$(BIN)/python -m benchmarks.defaults
 
 bench-families: $(VENV)/.installed-bench $(VENV)/.installed-test  ## each family beside another library's usual answer, on the same test rows
-	@for family in tabular text image audio recommender sequence; do echo "$$family"; $(BIN)/python -m benchmarks.families.$$family || exit 1; done
+	@for family in tabular text image audio recommender sequence series_classes; do echo "$$family"; $(BIN)/python -m benchmarks.families.$$family || exit 1; done
 
 chaos: $(VENV)/.installed-test  ## 300 trials under more than a hundred faults, and what they cost; takes about fifteen minutes
 	@$(BIN)/python -m tests.chaos.run --seed 7

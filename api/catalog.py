@@ -23,6 +23,7 @@ def _trainer(trainer: catalog.Trainer) -> TrainerOut:
         summary=trainer.summary,
         kinds=list(trainer.kinds),
         tasks=list(trainer.tasks),
+        metrics=dict(trainer.metrics),
         search_space=trainer.default_space,
         hyperparameters=[
             HyperparameterOut(

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -53,13 +53,17 @@ METRICS: dict[Task, dict[str, Direction]] = {
     },
     "language": {"perplexity": "minimize", "loss": "minimize"},
 }
-"""Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better."""
+"""Names by which a task's results are judged (reported as `val/<name>`), each with the direction that is better.
+
+Structured tasks are judged by their trainer's own: `metrics` knows both.
+"""
 
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),
     "recommendation": ("auto", "bpr", "softmax"),
     "language": ("auto",),
+    "structured": ("auto",),
 }
 
 EXTRAS: dict[str, tuple[str, ...]] = {"transformers": ("transformers", "peft")}
@@ -79,6 +83,8 @@ class Trainer:
         config: the frozen dataclass of its hyperparameters.
         entry_point: `module:function` of its train function.
         default_space: a study's `search_space` for when the user gives none.
+        spaces: the same for kinds of data that need another.
+        metrics: of a trainer of structured tasks, the names by which its results are judged, the first by default.
         needed: hyperparameters that a study must give, as they have no default that does.
         extra: of this project, which brings what it trains with; None: nothing beside the project itself.
     """
@@ -93,6 +99,14 @@ class Trainer:
     default_space: dict[str, Any]
     needed: tuple[str, ...] = ()
     extra: str | None = None
+    spaces: Mapping[Kind, dict[str, Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Direction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if ("structured" in self.tasks) != bool(self.metrics):
+            raise ValueError(f"{self.name}: a trainer of structured tasks says its metrics, and no other does")
+        if odd := [name for name in self.metrics if not hyper.NAME.fullmatch(name)]:
+            raise ValueError(f"{self.name}: {odd[0]!r} is no name of a metric: use letters, digits, dots, dashes and _")
 
 
 class UnknownTrainerError(LookupError):
@@ -240,12 +254,13 @@ TRAINERS: dict[str, Trainer] = {
         Trainer(
             name="sequence",
             version="1",
-            summary="GRU, TCN or transformer on windows of the past, for forecasts of series.",
-            kinds=("series",),
-            tasks=("regression",),
+            summary="GRU, TCN or transformer on windows of the past, for forecasts of series, or on series, for their classes.",
+            kinds=("series", "labelled-series"),
+            tasks=("regression", "classification"),
             config=SequenceConfig,
             entry_point="trainers.sequence:train",
             default_space=SEQUENCE_SPACE,
+            spaces={"labelled-series": {name: each for name, each in SEQUENCE_SPACE.items() if name != "window"}},
         ),
         Trainer(
             name="text-classifier",
@@ -324,17 +339,22 @@ def get(name: str) -> Trainer:
     return found[name]
 
 
-def for_kind(kind: Kind, task: Task) -> Trainer:
-    """The trainer of a study that names none: the first that fits this kind of data and task."""
-    return next(trainer for trainer in trainers().values() if kind in trainer.kinds and task in trainer.tasks)
+def fitting(kind: Kind, task: Task) -> list[Trainer]:
+    """Those that fit a kind of data and a task; a study that names none gets the first."""
+    return [trainer for trainer in trainers().values() if kind in trainer.kinds and task in trainer.tasks]
 
 
-def space_for(trainer: Trainer, rows: int) -> dict[str, Any]:
-    """A trainer's default search space without batches of more than a quarter of the rows to learn from.
+def metrics(trainer: Trainer, task: Task) -> Mapping[str, Direction]:
+    """What a trainer's results are judged by in a task, each with the direction that is better."""
+    return METRICS.get(task, {**trainer.metrics, "loss": "minimize"})
+
+
+def space_for(trainer: Trainer, kind: Kind, rows: int) -> dict[str, Any]:
+    """A trainer's default search space for a kind of data, without batches of more than a quarter of the rows to learn from.
 
     Of a categorical `batch_size` the smallest choice stays in any case.
     """
-    space = dict(trainer.default_space)
+    space = dict(trainer.spaces.get(kind, trainer.default_space))
     batch_size = space.get("batch_size", {})
     if "choices" in batch_size:
         choices = [choice for choice in batch_size["choices"] if choice * LEAST_STEPS <= rows]

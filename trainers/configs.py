@@ -171,11 +171,14 @@ class RecommenderConfig(TrainingConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceConfig(TrainingConfig):
-    """`sequence`: a window of a series' past through a recurrent, convolutional or attending network."""
+    """`sequence`: a window of a series' past, or a whole series, through a recurrent, convolutional or attending network."""
 
-    architecture: str = choice("gru", ("gru", "tcn", "transformer"), "What reads the window.")
-    window: int = whole(24, 1, 1024, "Values of the past; a season or more, where there are seasons.", log=True)
-    horizon: int = whole(1, 1, 1024, "Values to forecast; fix it, as results of different horizons do not compare.")
+    architecture: str = choice("gru", ("gru", "tcn", "transformer"), "What reads the window, or the series.")
+    window: int = whole(24, 1, 1024, "For forecasts: values of the past; a season or more.", log=True)
+    horizon: int = whole(
+        1, 1, 1024, "For forecasts: how many values; fix it, as results of different horizons do not compare."
+    )
+    max_steps: int = whole(512, 1, 4096, "For classes: most steps that are read of a series, its last ones.", log=True)
     width: int = whole(32, 1, 1024, "Units of a layer.", log=True)
     depth: int = whole(1, 1, 8, "Layers; each of tcn sees twice as far as the one before.")
     batch_norm: bool = switch("Without effect here.")

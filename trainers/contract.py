@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
     from trainers.data.info import Column
 
-Kind = Literal["tabular", "image", "text", "audio", "interactions", "series"]
-Task = Literal["classification", "regression", "recommendation", "language"]
+Kind = Literal["tabular", "image", "text", "audio", "interactions", "series", "labelled-series"]
+Task = Literal["classification", "regression", "recommendation", "structured", "language"]
 Direction = Literal["maximize", "minimize"]
 
 Objective = tuple[str, Direction]
@@ -110,10 +111,12 @@ class Dataset:
             `(rows, height, width, channels)` for image, int16 `(rows, samples)` with zeros behind the end of shorter clips
             for audio, `(rows,)` of str for text; not always in memory whole. In a table NaN is a missing value; a boolean is
             0 or 1, a date days since 1970, a category the index of its name in its column's `categories` (-1: none of these).
-            Interactions and series are such tables, whose columns have roles.
-        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation or text of a language.
+            Interactions and series are such tables, whose columns have roles. Of labelled series float64
+            `(rows, steps, values)`, a row a series: NaN is a missing value, and so is all behind the last step.
+        y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation or text of a
+            language; of a structured task str, as its owner wrote them: what they mean is the trainer's business.
         feature_names: one per column for tabular data, the text's column, empty for images.
-        class_names: one per class, empty for regression.
+        class_names: one per class, empty where there are none.
         digest: `sha256:…` over shape, type and bytes of x and y.
         columns: one per feature name, in the same order; empty for images, and where every column holds numbers.
         part_rows: rows of the `train`, `validation` and `test` parts that its owner gave; None where there is one part.
@@ -155,10 +158,11 @@ class TrainResult:
         best_step: that epoch, from 1.
         curves: JSON-ready numbers for figures, on validation, as `trainers.curves` describes them.
         network: with that epoch's weights, on the CPU, in eval mode; takes the preprocessed tensor and gives
-            probabilities `(rows, classes)`, or targets in raw units `(rows,)`.
+            probabilities `(rows, classes)`, or targets in raw units `(rows,)`; for a structured task what `answers` takes.
         preprocessing: JSON-ready description of how raw rows become that tensor.
         example: at least two synthetic raw rows, never the user's own data.
         facts: `parameters`, `epochs` run, `train_s` in the loop, `latency_ms` of one row on the CPU.
+        answers: of a structured task, the trainer's Python file that `trainers.answers` describes.
     """
 
     metrics: dict[str, float]
@@ -168,6 +172,7 @@ class TrainResult:
     preprocessing: dict[str, Any]
     example: np.ndarray
     facts: dict[str, float] = field(default_factory=dict)
+    answers: Path | None = None
 
 
 class Train(Protocol):

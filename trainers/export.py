@@ -8,6 +8,7 @@ that, MLflow has nothing to infer, which would start a process and take seconds.
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,16 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from trainers import export_language, export_recommender, export_sequence, preprocessing, subwords, token_ids
+from trainers import (
+    answers,
+    export_labelled_series,
+    export_language,
+    export_recommender,
+    export_sequence,
+    preprocessing,
+    subwords,
+    token_ids,
+)
 from trainers.contract import Dataset, TrainResult
 from trainers.data import pixels, waves
 from trainers.data.info import DatasetInfo
@@ -32,7 +42,13 @@ MEDIA_CODE = Path(__file__).with_name("exported_media.py")
 DECODERS = {"image": Path(pixels.__file__), "audio": Path(waves.__file__)}
 REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 DECODING = {"image": ("pillow",), "audio": ("scipy", "soundfile")}
-FORMS = {"interactions": export_recommender, "series": export_sequence, "language": export_language}
+FORMS = {
+    "interactions": export_recommender,
+    "series": export_sequence,
+    "labelled-series": export_labelled_series,
+    "language": export_language,
+}
+READY = {"interactions", "series", "language"}  # whose example is as the network takes it
 RAW_TYPES = {
     ("number", ""): "double",
     ("number", "whole"): "double",
@@ -51,6 +67,9 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         result: of a trainer.
         folder: where to; must not exist or be empty.
         dataset: what it was trained on; its name and digest are written into the model's metadata.
+
+    Raises:
+        ValueError: it is of a structured task, and its `answers` are of no use.
     """
     column = result.preprocessing.get("media", {}).get("column", "")
     with TemporaryDirectory() as scratch:
@@ -60,7 +79,7 @@ def save_model(result: TrainResult, folder: Path, dataset: Dataset | DatasetInfo
         mlflow.pyfunc.save_model(
             path=folder,
             python_model=str(form.CODE if (form := _form(result)) else MEDIA_CODE if column else MODEL_CODE),
-            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result)},
+            artifacts={"network": str(network), "preprocessing": str(facts), **_code(result, Path(scratch))},
             signature=signature(result),
             input_example=_example(result),
             pip_requirements=requirements(*DECODING.get(column, ("tokenizers",) if _has_subwords(result) else ())),
@@ -92,6 +111,8 @@ def signature(result: TrainResult) -> ModelSignature:
         takes = Schema([ColSpec("binary", facts["media"]["column"])])
     else:
         takes = Schema([TensorSpec(np.dtype(result.example.dtype), (-1, *facts["shape"]))])
+    if facts["task"] == "structured":
+        return ModelSignature(inputs=takes, outputs=Schema([ColSpec("string", "prediction")]))
     gives = facts["class_names"] or ["prediction"]
     # what `predict` is asked for: probabilities, or the class that a row is taken for
     asked = ParamSchema([ParamSpec("output", DataType.string, "probabilities")]) if facts["class_names"] else None
@@ -112,20 +133,27 @@ def _has_subwords(result: TrainResult) -> bool:
     return subwords.TOKENIZER in result.preprocessing.get("text", {})
 
 
-def _code(result: TrainResult) -> dict[str, str]:
-    """The code that a model runs beside its network: tokeniser, decoder of files, or what others read columns of a table with."""
+def _code(result: TrainResult, scratch: Path) -> dict[str, str]:
+    """The code that a model runs beside its network: of files, texts or tables, and of a structured task the trainer's own."""
+    code: dict[str, str] = {}
+    if result.preprocessing["task"] == "structured":
+        answers.load(result.answers)  # refused here, and not where the model is loaded
+        code["answers"] = shutil.copy(
+            str(result.answers), str(scratch / "answers.py")
+        )  # by a name that no other file has
     if "media" in result.preprocessing:
-        return {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
+        return code | {"decoder": str(DECODERS[result.preprocessing["media"]["column"]])}
     if result.preprocessing["kind"] == "text":
-        return {"token_ids": str(SUBWORDS if _has_subwords(result) else TOKENISER)}
-    return {"tables": str(MODEL_CODE)} if _form(result) else {}
+        return code | {"token_ids": str(SUBWORDS if _has_subwords(result) else TOKENISER)}
+    return code | ({"tables": str(MODEL_CODE), **form.BESIDE} if (form := _form(result)) else {})
 
 
 def _save_network(result: TrainResult, path: Path) -> None:
     # the example has at least two rows: torch.export takes a dimension of one for a constant; subwords are as many as a text has
     free = range(2 if _has_subwords(result) else 1)
     raw = result.example
-    x = torch.from_numpy(raw if _form(result) else preprocessing.apply(result.preprocessing, raw))
+    facts = result.preprocessing
+    x = torch.from_numpy(raw if READY & {facts["kind"], facts["task"]} else preprocessing.apply(facts, raw))
     # loops within a network are traced by torch's compiler, which warns of gradients
     with warnings.catch_warnings(), torch.no_grad():
         # torch's own GRU keeps a list of its weights, which is made anew while it is traced
@@ -149,7 +177,7 @@ def _example(result: TrainResult) -> Any:
     """The synthetic rows as their owner would write them."""
     facts = result.preprocessing
     if form := _form(result):
-        return form.example(facts, result.example)
+        return form.example(facts, result.example, _raw)
     if facts["kind"] == "text":
         return pd.DataFrame({facts["feature_names"][0]: pd.Series(result.example, dtype="str")})
     if "media" in facts:

@@ -32,7 +32,7 @@ def signature(facts: dict[str, Any], _type_of: Callable[[dict[str, Any]], str]) 
     )
 
 
-def example(facts: dict[str, Any], x: np.ndarray) -> pd.DataFrame:
+def example(facts: dict[str, Any], x: np.ndarray, _raw: Callable[[dict[str, Any], np.ndarray], Any]) -> pd.DataFrame:
     """Texts that were there before any data.
 
     Args:

@@ -18,6 +18,7 @@ from trainers.data.info import ITEM, USER
 from trainers.data.interactions import NUMBER_ASKED_FOR
 
 CODE = Path(__file__).with_name("exported_recommender.py")
+BESIDE: dict[str, str] = {}  # of code, but for what reads tables
 GIVES = {
     "regression": Schema([ColSpec("double", "prediction")]),
     "recommendation": Schema([ColSpec("long", "rank"), ColSpec("string", "item"), ColSpec("double", "score")]),
@@ -46,7 +47,7 @@ def signature(facts: dict[str, Any], type_of: Callable[[dict[str, Any]], str]) -
     return ModelSignature(inputs=Schema(takes), outputs=GIVES[facts["task"]])
 
 
-def example(facts: dict[str, Any], x: np.ndarray) -> pd.DataFrame:
+def example(facts: dict[str, Any], x: np.ndarray, _raw: Callable[[dict[str, Any], np.ndarray], Any]) -> pd.DataFrame:
     """Users, and items, whom nobody knows: `a new user 1`; of their features nothing is said.
 
     Args:

@@ -15,39 +15,51 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 CODE = Path(__file__).with_name("exported_sequence.py")
+BESIDE = {"rows": str(Path(__file__).with_name("exported_rows.py"))}  # of code, but for what reads tables
 NEW = "a new series"
 
 
 def signature(facts: dict[str, Any], type_of: Callable[[dict[str, Any]], str]) -> ModelSignature:
-    """Time, series where there are several, and target; of each series its next values.
+    """Time, series where there are several, target, and further columns; of each series its next values.
 
     Args:
         facts: the preprocessing of `trainers.windows`.
         type_of: a column's description to MLflow's type of it.
     """
     named = [ColSpec("string", facts["series"]["column"])] if facts["series"]["column"] else []
-    takes = [ColSpec(type_of(facts["time"]), facts["time"]["name"]), *named, ColSpec("double", facts["target"])]
+    said = [ColSpec(type_of(facts[role]), facts[role]["name"]) for role in ("time", "target")]
+    further = [ColSpec(type_of(each), each["name"], required=each["required"]) for each in facts["values"]]
+    takes = [said[0], *named, said[1], *further]
     gives = [*named, ColSpec("long", "step"), ColSpec("double", "prediction")]
     return ModelSignature(inputs=Schema(takes), outputs=Schema(gives))
 
 
-def example(facts: dict[str, Any], x: np.ndarray) -> pd.DataFrame:
+def example(facts: dict[str, Any], x: np.ndarray, raw: Callable[[dict[str, Any], np.ndarray], Any]) -> pd.DataFrame:
     """Noise in place of a series' past.
 
     Args:
         facts: the preprocessing of `trainers.windows`.
         x: the example of the network, of which the first window is used.
+        raw: a column's description and its values to its cells.
     """
-    values, time = x[0, :-1].astype(np.float64), facts["time"]
-    steps = np.arange(len(values))
-    frame = pd.DataFrame({time["name"]: _times(time, steps), facts["target"]: values})
+    window = facts["window"]
+    noise = x[0, :-1].astype(np.float64).reshape(-1, window)
+    frame = pd.DataFrame({facts["time"]["name"]: times(facts["time"], np.arange(window))})
+    for column, values in zip([facts["target"], *facts["values"]], noise, strict=True):
+        is_whole = column["kind"] == "boolean" or column["format"] == "whole"
+        frame[column["name"]] = raw(column, np.round(values).clip(0, 1) if is_whole else values)
     if facts["series"]["column"]:
         frame[facts["series"]["column"]] = NEW
     return frame
 
 
-def _times(time: dict[str, Any], steps: np.ndarray) -> Any:
-    """One after the other, in the type of the signature."""
+def times(time: dict[str, Any], steps: np.ndarray) -> Any:
+    """One step after the other, in the type of the signature.
+
+    Args:
+        time: the column's description.
+        steps: whole numbers.
+    """
     if time["kind"] == "date":
         dates = pd.Series(pd.to_datetime(steps, unit="D").as_unit("us"))
         return dates if not time["format"] else dates.dt.strftime(_written(time["format"]))

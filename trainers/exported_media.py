@@ -1,11 +1,13 @@
-"""A trained model of images or sound as MLflow runs it: files in, class probabilities out. Copied into every such model folder.
+"""A trained model of images or sound as MLflow runs it: files in, class probabilities or texts out. Copied into every such model.
 
 MLflow executes this file where the model is loaded, so it imports nothing of this project. Beside it lie a network
-(`torch.export`), the JSON of `trainers.preprocessing`, and the very code that decoded the training files; nothing is pickled.
+(`torch.export`), the JSON of `trainers.preprocessing`, the very code that decoded the training files, and of a structured task
+the trainer's own file that makes texts of the network's output; nothing is pickled.
 """
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ class ExportedMedia(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         assert spec.loader is not None
         self.decoder = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.decoder)
+        answers = context.artifacts.get("answers")
+        self.answers = None if answers is None else runpy.run_path(answers)["answers"]
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predicts files.
@@ -41,14 +45,17 @@ class ExportedMedia(PythonModel):  # type: ignore[misc]  # mlflow ships no types
 
         Returns:
             One row per row: a column of probabilities per class, named after it, or where asked for one column `prediction`
-            of class names.
+            of class names; of a structured task one column `prediction` of texts.
 
         Raises:
             ValueError: a file cannot be decoded; the text tells its row.
         """
         files = list(model_input[self.preprocessing["media"]["column"]])
         starts = range(0, len(files), AT_ONCE)
-        predicted = [self._probabilities(files[start : start + AT_ONCE], start) for start in starts]
+        predicted = [self._predicted(files[start : start + AT_ONCE], start) for start in starts]
+        if self.answers is not None:
+            texts = [text for outputs in predicted for text in self.answers(outputs, self.preprocessing)]
+            return pd.DataFrame({"prediction": pd.Series(texts, index=model_input.index, dtype="str")})
         columns = self.preprocessing["class_names"]
         stacked = np.concatenate([np.empty((0, len(columns))), *predicted])
         if (params or {}).get("output") == "class":
@@ -61,11 +68,11 @@ class ExportedMedia(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         indices = probabilities.argmax(axis=1) if threshold is None else (probabilities[:, 1] >= threshold).astype(int)
         return np.asarray(np.array(self.preprocessing["class_names"], dtype=object)[indices])
 
-    def _probabilities(self, files: list[bytes], first: int) -> np.ndarray:
+    def _predicted(self, files: list[bytes], first: int) -> np.ndarray:
         rows = np.stack([self._row(file, first + i) for i, file in enumerate(files)])
         with torch.inference_mode():
-            probabilities: np.ndarray = self.network(torch.from_numpy(self._preprocessed(rows))).double().numpy()
-        return probabilities
+            predicted: np.ndarray = self.network(torch.from_numpy(self._preprocessed(rows))).double().numpy()
+        return predicted
 
     def _row(self, file: bytes, place: int) -> np.ndarray:
         arguments = {name: value for name, value in self.preprocessing["media"].items() if name != "column"}

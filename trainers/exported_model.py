@@ -1,8 +1,8 @@
-"""A trained model as MLflow runs it: raw rows in, class probabilities or targets out. Copied into every model folder.
+"""A trained model as MLflow runs it: raw rows in, class probabilities, targets or texts out. Copied into every model folder.
 
 MLflow executes this file where the model is loaded, so it imports nothing of this project. Beside it lie a network
-(`torch.export`), the JSON of `trainers.preprocessing` and, for texts, `trainers/token_ids.py` or `trainers/subwords.py`.
-Nothing here is pickled.
+(`torch.export`), the JSON of `trainers.preprocessing` and, for texts, `trainers/token_ids.py` or `trainers/subwords.py`; of a
+structured task the trainer's own file that makes texts of the network's output; nothing here is pickled.
 """
 
 import json
@@ -31,6 +31,8 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         self.network = torch.export.load(context.artifacts["network"]).module()
         code = context.artifacts.get("token_ids")
         self.ids = None if code is None else runpy.run_path(code)["ids"]
+        answers = context.artifacts.get("answers")
+        self.answers = None if answers is None else runpy.run_path(answers)["answers"]
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predicts raw rows.
@@ -44,7 +46,8 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
 
         Returns:
             One row per row: for classification a column of probabilities per class, named after it, or where asked for
-            one column `prediction` of class names; for regression one column `prediction` in the target's unit.
+            one column `prediction` of class names; for regression one column `prediction` in the target's unit, and for a
+            structured task one of texts.
         """
         if self.ids is None:
             x = torch.from_numpy(preprocessed(self.preprocessing, model_input))
@@ -56,6 +59,8 @@ class ExportedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
             pieces = [x] if self.ids is None else torch.split(x, TEXTS_AT_ONCE)
             predicted = torch.cat([self.network(piece) for piece in pieces]).double().numpy()
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
+        if self.answers is not None:
+            return pd.DataFrame({"prediction": self.answers(predicted, self.preprocessing)}, index=index)
         if self.preprocessing["task"] == "regression":
             return pd.DataFrame({"prediction": predicted}, index=index)
         if (params or {}).get("output") == "class":

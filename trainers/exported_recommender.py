@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
@@ -41,13 +42,25 @@ class ExportedRecommender(PythonModel):  # type: ignore[misc]  # mlflow ships no
         Returns:
             Of events, `rank` (from 1), `item` and `score` for each item given to the row whose index is its index, the
             best first, without what the user had in training; of ratings, `prediction` for each row.
+
+        Raises:
+            MlflowException: there is no row, the column of users or items is missing, or `k` is no number of items.
         """
+        self._refuse_lacking(model_input)
         if self.facts["task"] == "regression":
             x = np.hstack([self._known("user", model_input, 0), self._known("item", model_input, 0)])
             with torch.inference_mode():
                 ratings = self.network(torch.from_numpy(x)).double().numpy()
             return pd.DataFrame({"prediction": ratings}, index=model_input.index)
         return self._recommended(model_input, self._known("user", model_input, -1))
+
+    def _refuse_lacking(self, frame: pd.DataFrame) -> None:
+        roles = ("user", "item") if self.facts["task"] == "regression" else ("user",)
+        absent = [self.facts[role]["column"] for role in roles if self.facts[role]["column"] not in frame]
+        if absent:
+            raise _refusal(f"the rows lack {', '.join(map(repr, absent))}: give the columns that training had")
+        if not len(frame):
+            raise _refusal(f"there is no row: give one for each {' and '.join(roles)}")
 
     def _known(self, role: str, frame: pd.DataFrame, stranger: int) -> np.ndarray:
         """Index and features, float32 `(rows, 1 + inputs)`; `stranger` is the index where nothing is known."""
@@ -89,7 +102,19 @@ def _numbers_of_items(frame: pd.DataFrame) -> np.ndarray:
     """How many items each row asks for."""
     if "k" not in frame:
         return np.full(len(frame), ITEMS_GIVEN)
-    return np.asarray(pd.to_numeric(frame["k"]).fillna(ITEMS_GIVEN).to_numpy(np.int64))
+    asked = pd.to_numeric(frame["k"], errors="coerce")
+    given = frame["k"].notna().to_numpy()
+    wrong = np.flatnonzero(given & ~(asked.ge(0) & asked.mod(1).eq(0)).to_numpy(bool))
+    if len(wrong):
+        raise _refusal(
+            f"k, row {wrong[0]} (the first is 0): '{frame['k'].iloc[wrong[0]]}' is no number of items: give one, or none"
+        )
+    return np.asarray(asked.fillna(ITEMS_GIVEN).to_numpy(np.int64))
+
+
+def _refusal(text: str) -> MlflowException:
+    """Of rows that cannot be used, as a server passes it on; the text tells what to do."""
+    return MlflowException.invalid_parameter_value(text)
 
 
 set_model(ExportedRecommender())

@@ -132,7 +132,7 @@ def _judge(objective: Objective, task: Task) -> Callable[[Mapping[str, float]], 
     On few rows a metric such as `roc_auc` is perfect after some epochs, whose probabilities are still poor.
     """
     metric, direction = ("loss", "minimize") if objective == LAST_EPOCH else objective
-    if metric not in METRICS[task]:
+    if task in METRICS and metric not in METRICS[task]:  # a structured one is judged by its trainer's own
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     sign = 1 if direction == "maximize" else -1
     return lambda metrics: (sign * metrics[f"val/{metric}"], -metrics["val/loss"])

@@ -11,15 +11,18 @@ category in the vocabulary of the training part, from 1, where 0 is any value th
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from trainers import subwords, text_preprocessing, token_ids
+from trainers import series_preprocessing, subwords, text_preprocessing, token_ids
 from trainers.contract import Dataset, Part
+from trainers.data import steps
 from trainers.data.cells import MISSING
 from trainers.data.info import Column
+
+Options = text_preprocessing.Options | text_preprocessing.Subwords | series_preprocessing.Options
+"""What a config says of how rows are read, where it does."""
 
 YEAR_DAYS, WEEK_DAYS = 365.2425, 7.0
 FARTHEST = 1e6  # deviations; beyond, as a column that hardly varied in training may be, the network would overflow
@@ -30,13 +33,6 @@ OF_CLIPS = {"mean": [0.0], "scale": [float(LOUDEST)], "low": [-float(LOUDEST)], 
 MONDAY = 3.0  # 1970 began on a Thursday
 
 
-class Options(Hashable, Protocol):
-    """What a config says of how texts become numbers; equal ones share what is fitted."""
-
-    def fit(self, texts: np.ndarray) -> dict[str, Any]:
-        """The rules for the texts `(rows,)` of a training part: those of `trainers.token_ids` or of `trainers.subwords`."""
-
-
 def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     """Fits a training part's preprocessing.
 
@@ -45,13 +41,13 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
 
     Args:
         train: the training part.
-        options: for texts, what a config says of tokens.
+        options: for texts, what a config says of tokens; for labelled series, of steps.
 
     Returns:
         `kind`, `task`, `shape` of a raw row, `feature_names`, `class_names`, and lists with one float per standardised
         value or channel: `mean`, `scale`, and the least and greatest training values `low` and `high`; `target_mean`
-        and `target_scale` are 0 and 1 for classification. `columns` of a table, as `_fit_column` has them, and
-        `missing`, the words that stand for no value in text; `text` of texts, the rules that the options fit; `media`, where
+        and `target_scale` are 0 and 1 but for regression. `columns` of a table, as `_fit_column` has them, and
+        `missing`, the words that stand for no value in text; `text` of texts, the rules of its options; `media`, where
         files became rows, of `Dataset`.
 
     Raises:
@@ -59,8 +55,11 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
     """
     dataset = train.dataset
     if dataset.kind == "text":
-        assert options is not None
+        assert isinstance(options, text_preprocessing.Options | text_preprocessing.Subwords)
         return {**_about(train), "text": options.fit(dataset.x[train.rows])}
+    if dataset.kind == "labelled-series":
+        assert isinstance(options, series_preprocessing.Options)
+        return {**_about(train), **series_preprocessing.fit(dataset, train.rows, options)}
     columns: list[dict[str, Any]] = []
     if dataset.kind == "audio":
         of_values = OF_CLIPS
@@ -78,8 +77,8 @@ def fit(train: Part, options: Options | None = None) -> dict[str, Any]:
 def _about(train: Part) -> dict[str, Any]:
     """What is said of rows of every kind, and the scale of targets."""
     dataset = train.dataset
-    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None])
     regression = dataset.task == "regression"
+    of_targets = _statistics(dataset.y[train.rows].astype(np.float64)[:, None]) if regression else {}
     return {
         "kind": dataset.kind,
         "task": dataset.task,
@@ -101,12 +100,14 @@ def apply(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
             `(rows, height, width, channels)`, or `(rows,)` of str.
 
     Returns:
-        float32, `(rows, inputs)`, `(rows, channels, height, width)`, or `(rows, samples)` from -1 to 1; int32
-        `(rows, length)` of texts.
+        float32, `(rows, inputs)`, `(rows, channels, height, width)`, `(rows, steps, inputs)` of labelled series, or
+        `(rows, samples)` from -1 to 1; int32 `(rows, length)` of texts.
     """
     if preprocessing["kind"] == "text":
         rules = preprocessing["text"]
         return subwords.ids(rules, x) if subwords.TOKENIZER in rules else token_ids.ids(rules, x)
+    if preprocessing["kind"] == "labelled-series":
+        return steps.network_input(preprocessing, x)
     if preprocessing["kind"] == "audio":
         return x.astype(np.float32) / np.float32(LOUDEST)
     mean, scale = np.array(preprocessing["mean"]), np.array(preprocessing["scale"])
@@ -140,6 +141,8 @@ def synthetic(preprocessing: dict[str, Any], rows: int, dtype: np.dtype[Any], se
     """
     if preprocessing["kind"] == "text":
         return text_preprocessing.synthetic(rows)
+    if preprocessing["kind"] == "labelled-series":
+        return series_preprocessing.synthetic(preprocessing, rows)
     random = np.random.default_rng(seed)
     normal = random.standard_normal((rows, *preprocessing["shape"]))
     scale, mean = np.array(preprocessing["scale"]), np.array(preprocessing["mean"])

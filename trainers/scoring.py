@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainers import held_out, loop, metrics, preprocessing
+from trainers import answers, held_out, loop, metrics, preprocessing
 from trainers.contract import Part, Task, TrainResult
 from trainers.data import on_device
 from trainers.data.split import Splits
@@ -65,17 +65,23 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
         return Scores(test=tested, baseline=seen.measure(seen.y, seen.trivial))
     y, task = test.dataset.y[test.rows], test.dataset.task
     y_learnt = learnt.dataset.y[learnt.rows]
-    measure = MEASURES[task]
     trivial = trivial_answer(y_learnt, len(y), task, classes=len(test.dataset.class_names))
+    predicted = predict(result, test, tick)
+    if task == "structured":
+        own = answers.load(result.answers)
+        measure: Measure = own.score
+        predicted = np.array(own.answers(predicted, result.preprocessing), dtype=object)
+    else:
+        measure = MEASURES[task]
     groups = test.dataset.groups
     units = None if groups is None else groups[test.rows]
-    tested = bootstrap(measure, y, predict(result, test, tick), seed=seed, units=units, tick=tick)
+    tested = bootstrap(measure, y, predicted, seed=seed, units=units, tick=tick)
     return Scores(test=tested, baseline=measure(y, trivial))
 
 
 @torch.inference_mode()
 def predict(result: TrainResult, part: Part, tick: Tick = lambda _far: None) -> np.ndarray:
-    """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, or targets `(rows,)`."""
+    """The model's predictions for a part's raw rows: probabilities `(rows, classes)`, targets `(rows,)`, or what it gives."""
     x, facts = part.dataset.x, result.preprocessing
     one = preprocessing.apply(facts, x[part.rows[:1]])
     rows = loop.rows_at_once(one.shape[1:], on_device.values_per_input(facts))
@@ -88,12 +94,15 @@ def predict(result: TrainResult, part: Part, tick: Tick = lambda _far: None) -> 
 
 
 def trivial_answer(y_learnt: np.ndarray, rows: int, task: Task, *, classes: int) -> np.ndarray:
-    """What one would say without looking at a row: each class's share, so the majority; or the mean of the targets.
+    """What one would say without looking at a row: each class's share, so the majority; the mean of targets; the usual text.
 
     As scikit-learn's DummyClassifier(strategy="prior") and DummyRegressor.
     """
     if task == "regression":
         return np.full(rows, y_learnt.mean())
+    if task == "structured":
+        labels, counts = np.unique(y_learnt, return_counts=True)
+        return np.full(rows, labels[counts.argmax()], dtype=object)
     shares = np.bincount(y_learnt, minlength=classes) / len(y_learnt)
     return np.tile(shares, (rows, 1))
 

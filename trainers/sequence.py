@@ -1,11 +1,11 @@
-"""`sequence`: forecasts the next values of series from windows of their past, by GRU, TCN or transformer."""
+"""`sequence`: forecasts series from windows of their past, or tells whole series apart, by GRU, TCN or transformer."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from trainers import curves, loop, losses, metrics, windows
+from trainers import curves, loop, losses, metrics, series_classes, windows
 from trainers.configs import SequenceConfig
 from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report, TrainResult
 from trainers.recurrences import Forecaster
@@ -24,10 +24,25 @@ def train(
     objective: Objective,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TrainResult:
-    """Trains on series, as `trainers.contract.Train` says; metrics are over all values of all horizons, in the target's unit."""
+    """Trains on series, as `trainers.contract.Train` says; metrics are over all values of all horizons, in the target's unit.
+
+    Of labelled series, as `trainers.series_classes` has it.
+    """
+    if train_part.dataset.kind == "labelled-series":
+        return series_classes.train(
+            train_part,
+            validation_part,
+            config,
+            report,
+            device=device,
+            seed=seed,
+            objective=objective,
+            checkpoint=checkpoint,
+        )
     torch.manual_seed(seed)
     data = windows.prepare(train_part, validation_part, config.window, config.horizon, device)
-    network = Forecaster(len(data.preprocessing["series"]["scales"]), config).to(device)
+    facts = data.preprocessing
+    network = Forecaster(len(facts["series"]["scales"]), 1 + len(facts["values"]), config).to(device)
     return loop.fit(
         network,
         _pose(data, config),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.configs import TextClassifierConfig
+from trainers.configs import TextClassifierConfig, TrainingConfig
 from trainers.networks import ACTIVATIONS, mlp
 from trainers.token_ids import PADDING
 
@@ -112,9 +112,8 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         there = (x != PADDING)[:, :, None]  # (B, L, 1)
-        units = _unrolled if torch.compiler.is_exporting() else _fused
-        ahead = units(self.ahead, self.vectors(x))
-        back = units(self.back, self.vectors(_turned_round(x)))
+        ahead = states(self.ahead, self.vectors(x))
+        back = states(self.back, self.vectors(_turned_round(x)))
         return torch.cat([pooled(ahead, there), pooled(back, there)], dim=1)
 
 
@@ -140,7 +139,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Self-attention and two layers beside the signal `(B, L, W)`."""
 
-    def __init__(self, config: TextClassifierConfig) -> None:
+    def __init__(self, config: TrainingConfig) -> None:
         super().__init__()
         width = config.width
         # the most heads, up to 8, that share the width and have enough of it
@@ -171,13 +170,11 @@ def pooled(signal: Tensor, there: Tensor) -> Tensor:
     return torch.cat([mean, greatest], dim=1)
 
 
-def _fused(units: nn.GRU, signal: Tensor) -> Tensor:
-    states: Tensor = units(signal)[0]
-    return states
-
-
-def _unrolled(units: nn.GRU, signal: Tensor) -> Tensor:
-    """What the units give, `(B, L, W)` to `(B, L, W)`, as a loop: `torch.export` would write out every token's step."""
+def states(units: nn.GRU, signal: Tensor) -> Tensor:
+    """What the units give, `(B, L, W)` to `(B, L, W)`; for `torch.export`, which would write out every step, as a loop."""
+    if not torch.compiler.is_exporting():
+        fused: Tensor = units(signal)[0]
+        return fused
     for layer in range(units.num_layers):
         weights = [getattr(units, f"{name}_l{layer}") for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
         signal = _layer(signal.transpose(0, 1), *weights).transpose(0, 1)
@@ -201,8 +198,8 @@ def _layer(signal: Tensor, weight_in: Tensor, bias_in: Tensor, weight: Tensor, b
         return place + 1, state, states.index_copy(0, place.view(1), state[None])
 
     start = (torch.tensor(0), given.new_zeros(rows, width), given.new_zeros(length, rows, width))
-    states: Tensor = torch.while_loop(more, step, start)[2]  # type: ignore[no-untyped-call]  # torch has no types for it
-    return states
+    made: Tensor = torch.while_loop(more, step, start)[2]  # type: ignore[no-untyped-call]  # torch has no types for it
+    return made
 
 
 def _turned_round(x: Tensor) -> Tensor:

@@ -53,6 +53,18 @@ class Options:
         return fit(texts, self)
 
 
+@dataclass(frozen=True)
+class Subwords:
+    """What there is to say of a pretrained model's tokens, of which nothing is fitted to texts."""
+
+    tokenizer: str
+    max_length: int
+
+    def fit(self, _texts: np.ndarray) -> dict[str, Any]:
+        """The rules of `trainers.subwords`."""
+        return {"tokenizer": self.tokenizer, "max_length": self.max_length}
+
+
 def options(config: TextClassifierConfig) -> Options:
     """Those of a config."""
     return Options(config.tokens, config.ngrams, config.max_length, config.min_count, config.vocabulary_size)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,19 +13,8 @@ from trainers.contract import NO_CHECKPOINT, Checkpoint, Objective, Part, Report
 from trainers.data import on_device
 from trainers.subwords import PADDING
 from trainers.text_networks import Trimmed
+from trainers.text_preprocessing import Subwords
 from trainers.transformer_configs import TextTransformerConfig
-
-
-@dataclass(frozen=True)
-class Subwords:
-    """What a config says of tokens; nothing of it is fitted to texts."""
-
-    tokenizer: str
-    max_length: int
-
-    def fit(self, _texts: np.ndarray) -> dict[str, Any]:
-        """The rules of `trainers.subwords`."""
-        return {"tokenizer": self.tokenizer, "max_length": self.max_length}
 
 
 class Encoder(nn.Module):

@@ -23,7 +23,13 @@ Text = Annotated[
     str | None,
     typer.Option(help="The column of texts to predict from, in any language; others are ignored.", metavar="COLUMN"),
 ]
-Task = Annotated[str | None, typer.Option(help="classification or regression; left out: inferred from the target.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="classification or regression; left out: inferred from the target. structured: labels are texts that an "
+        "installed trainer understands, as transcripts or boxes."
+    ),
+]
 Encoding = Annotated[str | None, typer.Option(help="Of a text file, for example latin-1; left out: utf-8.")]
 Delimiter = Annotated[str | None, typer.Option(help="Of a text file, for example ';'.")]
 Kinds = Annotated[
@@ -52,7 +58,12 @@ Time = Annotated[
     str | None, typer.Option(help="The column of when, of interactions, or with --target of series.", metavar="COLUMN")
 ]
 Series = Annotated[
-    str | None, typer.Option(help="The column of which series, where there are several.", metavar="COLUMN")
+    str | None,
+    typer.Option(
+        help="The column of which series, where there are several. Where --target is a class all along each, series are told "
+        "apart, else forecast; --task decides.",
+        metavar="COLUMN",
+    ),
 ]
 UserFeatures = Annotated[
     list[str] | None,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from mlflow import environment_variables
+from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
 
 from trainers.data import cells, columns, tables
@@ -108,17 +109,29 @@ def predict(model: Any, rows: Rows) -> pd.DataFrame:
     That class, `prediction`, is the likeliest one, or follows the threshold that was chosen in training.
 
     Where a column of the file has the name of a class, the classes' columns are called `p(CLASS)`. A recommender gives
-    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows; a language
-    model how likely each text is.
+    each row as often as items, with `rank`, `item` and `score`; a forecaster gives steps ahead, without the rows, and a
+    classifier of series a row for each of these; a language model how likely each text is.
 
     Raises:
         PredictError: the rows do not fit the model.
     """
     takes = model.metadata.get_input_schema()
     given = _tensor(takes.inputs[0], rows.table) if takes.is_tensor_spec() else _columns(takes.inputs, rows.table)
+    try:
+        return _beside_rows(model, given, rows)
+    except MlflowException as error:  # the model's own, or of its signature
+        raise PredictError(error.message) from None
+
+
+def _beside_rows(model: Any, given: Any, rows: Rows) -> pd.DataFrame:
     predicted = model.predict(given)
     if _counts(model, "step"):  # forecasts, which are of no row
         return predicted
+    if _is_of_series(model):
+        decided = _decided(model, given, predicted)
+        if PREDICTION in predicted.columns:
+            predicted = predicted.rename(columns={PREDICTION: f"p({PREDICTION})"})
+        return predicted.assign(**{PREDICTION: decided})
     if list(predicted.columns) == RECOMMENDED:
         return pd.concat([rows.written.loc[predicted.index], predicted], axis=1).reset_index(drop=True)
     predicted = predicted.reset_index(drop=True)
@@ -139,6 +152,14 @@ def _counts(model: Any, what: str) -> bool:
     if gives is None or gives.is_tensor_spec():
         return False
     return any(column.name == what and column.type == DataType.long for column in gives.inputs)
+
+
+def _is_of_series(model: Any) -> bool:
+    """Whether the model says that it gives names of series beside probabilities."""
+    gives = model.metadata.get_output_schema()
+    if gives is None or gives.is_tensor_spec() or model.metadata.get_params_schema() is None:
+        return False
+    return bool(gives.inputs[0].type == DataType.string)
 
 
 def _decided(model: Any, given: Any, probabilities: pd.DataFrame) -> pd.Series:

@@ -30,7 +30,7 @@ def column(model: Any) -> str | None:
 
 
 def predict(model: Any, path: Path) -> pd.DataFrame:
-    """A row for each file: its path, each class's probability, and the class that it is taken for, `prediction`.
+    """A row for each file: its path, each class's probability, and the class that it is taken for, or its text, `prediction`.
 
     Args:
         model: that takes files.
@@ -57,6 +57,8 @@ def _predicted(model: Any, takes: str, files: dict[str, bytes]) -> pd.DataFrame:
     given = pd.DataFrame({takes: list(files.values())})
     try:
         predicted = model.predict(given)
+        if list(predicted.columns) == [PREDICTION]:  # of a structured task
+            return pd.concat([pd.DataFrame({FILE: list(files)}), predicted], axis=1)
         decided = model.predict(given, params={"output": "class"})[PREDICTION]
     except ValueError as error:  # of one of them: which one?
         raise PredictError(_first_refused(model, takes, files) or str(error)) from None

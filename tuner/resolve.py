@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainers import catalog
+from trainers.contract import Direction
 from trainers.data import interaction_split, split
 from trainers.data.info import DatasetInfo
 from trainers.hyperparameters import ConfigError
@@ -106,7 +107,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
         update={
             "dataset": dataset.name,
             "trainer": trainer.name,
-            "objectives": _objectives(spec, dataset),
+            "objectives": _objectives(spec, catalog.metrics(trainer, dataset.task), dataset),
             "search_space": _search_space(spec, trainer, dataset),
         }
     )
@@ -114,7 +115,7 @@ def _resolve_trained(spec: StudySpec, found: Found, split_sizes: dict[str, Any] 
     defaults = {hyper.name: hyper.default for hyper in catalog.hyperparameters(trainer)}
     spec = _with_epochs(spec, defaults)
     spec = points.with_enqueue(_with_seed(spec), defaults)
-    _check_metrics(spec, dataset)
+    _check_metrics(spec, trainer, dataset)
     search_rules.check_search(spec)
     sizes = split_sizes or _split_sizes(spec, dataset)
     spec = _with_finalize(spec, has_test=sizes["test"] > 0)
@@ -143,23 +144,25 @@ def _dataset_facts(found: Found) -> dict[str, Any]:
 
 
 def _trainer(spec: StudySpec, dataset: DatasetInfo) -> catalog.Trainer:
+    fitting = catalog.fitting(dataset.kind, dataset.task)
+    what = f"{dataset.name}, which is {dataset.kind} data for {dataset.task}"
     if spec.trainer is None:
-        return catalog.for_kind(dataset.kind, dataset.task)
+        if not fitting:
+            raise InvalidError([FieldError("/trainer", f"no trainer here fits {what}: install one that does")])
+        return fitting[0]
     try:
         trainer = catalog.get(spec.trainer)
     except catalog.UnknownTrainerError as error:
         raise InvalidError([FieldError("/trainer", f"{error}, and {EXTERNAL} for a loop of your own")]) from None
-    if dataset.kind not in trainer.kinds or dataset.task not in trainer.tasks:
-        fitting = [t.name for t in catalog.trainers().values() if dataset.kind in t.kinds and dataset.task in t.tasks]
-        cure = f"use {' or '.join(fitting)}, or leave it out" if fitting else "choose another data set"
-        detail = f"{trainer.name} does not fit {dataset.name}, which is {dataset.kind} data for {dataset.task}: {cure}"
-        raise InvalidError([FieldError("/trainer", detail)])
+    if trainer not in fitting:
+        names = " or ".join(each.name for each in fitting)
+        cure = f"use {names}, or leave it out" if fitting else "choose another data set"
+        raise InvalidError([FieldError("/trainer", f"{trainer.name} does not fit {what}: {cure}")])
     return trainer
 
 
-def _objectives(spec: StudySpec, dataset: DatasetInfo) -> list[Objective]:
-    metrics = catalog.METRICS[dataset.task]
-    given = spec.objectives or [Objective(metric=DEFAULT_METRIC[dataset.task])]
+def _objectives(spec: StudySpec, metrics: Mapping[str, Direction], dataset: DatasetInfo) -> list[Objective]:
+    given = spec.objectives or [Objective(metric=DEFAULT_METRIC.get(dataset.task) or next(iter(metrics)))]
     return [
         objective
         if objective.direction is not None
@@ -172,7 +175,7 @@ def _search_space(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInf
     """The user's space, or the trainer's for so many rows, without what the user fixed."""
     if spec.search_space is not None:
         return spec.search_space
-    whole = catalog.space_for(trainer, (dataset.parts or {}).get("train", dataset.rows))
+    whole = catalog.space_for(trainer, dataset.kind, (dataset.parts or {}).get("train", dataset.rows))
     default = {name: dict(entry) for name, entry in whole.items() if name not in spec.fixed}
     for name, entry in list(default.items()):
         when = dict(entry.pop("when", None) or {})
@@ -231,8 +234,8 @@ def _with_epochs(spec: StudySpec, defaults: dict[str, Scalar]) -> StudySpec:
     return spec.model_copy(update={"fixed": {"epochs": defaults["epochs"], **spec.fixed}})
 
 
-def _check_metrics(spec: StudySpec, dataset: DatasetInfo) -> None:
-    known = (*catalog.METRICS[dataset.task], *RESOURCE_METRICS)
+def _check_metrics(spec: StudySpec, trainer: catalog.Trainer, dataset: DatasetInfo) -> None:
+    known = (*catalog.metrics(trainer, dataset.task), *RESOURCE_METRICS)
     named = [(f"/objectives/{i}/metric", o.metric) for i, o in enumerate(spec.objectives or [])]
     named += [(f"/constraints/{i}/metric", c.metric) for i, c in enumerate(spec.constraints)]
     errors = [

@@ -45,15 +45,7 @@ def one(found: DatasetDetail, profile: DatasetProfile) -> None:
                 column.name, column.role or column.kind, _values(column, looked), different, str(column.missing or "")
             )
         console.print(table)
-    if profile.images is not None:
-        size = f"{profile.images.height} x {profile.images.width}, {profile.images.channels} channels"
-        console.print(f"images: {size}, pixels {profile.images.low:.5g} to {profile.images.high:.5g}")
-    if profile.texts is not None:
-        lengths = profile.texts
-        console.print(f"texts: {lengths.shortest} to {lengths.longest} characters, half up to {lengths.median:g}")
-    if profile.clips is not None:
-        length = f"{profile.clips.low_s:.2f} to {profile.clips.high_s:.2f} s, half of them up to {profile.clips.median_s:.2f} s"
-        console.print(f"clips: {length}, {profile.clips.sample_rate} samples a second")
+    _sizes(profile)
     if found.class_rows:
         shown = [f"{each.name} {each.rows}" for each in found.class_rows[:MAX_CLASSES]]
         more = len(found.class_rows) - len(shown)
@@ -67,6 +59,23 @@ def one(found: DatasetDetail, profile: DatasetProfile) -> None:
     others = [str(each.version) for each in found.versions if each.version != found.version]
     if others:
         console.print(f"other versions: {', '.join(others)}")
+
+
+def _sizes(profile: DatasetProfile) -> None:
+    """How large images are, and how long texts, clips and series."""
+    if profile.images is not None:
+        size = f"{profile.images.height} x {profile.images.width}, {profile.images.channels} channels"
+        console.print(f"images: {size}, pixels {profile.images.low:.5g} to {profile.images.high:.5g}")
+    if profile.texts is not None:
+        texts = profile.texts
+        console.print(f"texts: {texts.shortest} to {texts.longest} characters, half up to {texts.median:g}")
+    if profile.clips is not None:
+        length = f"{profile.clips.low_s:.2f} to {profile.clips.high_s:.2f} s, half of them up to {profile.clips.median_s:.2f} s"
+        console.print(f"clips: {length}, {profile.clips.sample_rate} samples a second")
+    if profile.series is not None:
+        steps = profile.series
+        lengths = f"{steps.shortest} to {steps.longest} steps, half of them up to {steps.median:g}"
+        console.print(f"series: {steps.series} of {lengths}")
 
 
 def _values(column: ColumnOut, seen: ColumnProfile | None) -> str:

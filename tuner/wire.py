@@ -344,6 +344,9 @@ class TrainerOut(Answer):
     summary: str
     kinds: list[str]
     tasks: list[str]
+    metrics: dict[str, str] = Field(
+        default={}, description="Of structured tasks: its own, each with the better direction."
+    )
     search_space: dict[str, Any]
     hyperparameters: list[HyperparameterOut]
 

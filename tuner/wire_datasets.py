@@ -38,7 +38,10 @@ class DatasetSource(Body):
     """What its owner says of the files; what is left out is inferred and shown."""
 
     target: ColumnName | None = Field(default=None, description="The column to predict; needed for tables.")
-    task: Literal["classification", "regression"] | None = None
+    task: Literal["classification", "regression", "structured"] | None = Field(
+        default=None,
+        description="structured keeps labels as texts that an installed trainer understands: a transcript, boxes as JSON.",
+    )
     encoding: Annotated[StrictStr, Field(max_length=40, pattern=r"^[A-Za-z0-9_\-]+$")] | None = Field(
         default=None, description="Of text files, as Python names it; left out: utf-8."
     )
@@ -72,7 +75,8 @@ class DatasetSource(Body):
     )
     series: ColumnName | None = Field(
         default=None,
-        description="Of a table with time and target, the column of which series, where there are several.",
+        description="Of a table with time and target, the column of which series, where there are several; those whose target is "
+        "a class all along are told apart, others forecast (`task` decides where both could be).",
     )
     user_features: Annotated[list[ColumnName], Field(max_length=1_000)] = Field(
         default=[], description="Of interactions, columns that tell of the user, the same in all rows of one."
@@ -110,7 +114,7 @@ class ColumnOut(Answer):
     kind: ShownKind
     role: str = Field(
         default="",
-        description="Of interactions: user, item, time, user feature or item feature; of series: time, series or target.",
+        description="Of interactions: user, item, time, user feature or item feature; of series: time, series, target or value.",
     )
     categories: list[str] = Field(description="A category's values, the first ones where there are very many.")
     n_categories: int
@@ -188,6 +192,13 @@ class ClipsProfile(Answer):
     high_s: float
 
 
+class SeriesProfile(Answer):
+    series: int = Field(description="How many.")
+    shortest: int = Field(description="Steps, up to the last that has a value.")
+    median: float
+    longest: int
+
+
 class Finding(Answer):
     """Something that its owner should look at."""
 
@@ -210,5 +221,6 @@ class DatasetProfile(Answer):
     images: ImagesProfile | None = None
     texts: TextsProfile | None = None
     clips: ClipsProfile | None = None
+    series: SeriesProfile | None = None
     findings: list[Finding]
     notes: list[str] = Field(description="What was inferred when it was read, ignored columns among it.")

@@ -56,7 +56,7 @@ MACHINES = [partial(lambda c: make_pipeline(StandardScaler(), SVC(C=c)), c) for 
 
 def main(questions: Sequence[str] = QUESTIONS) -> None:
     torch.set_num_threads(1)
-    prompts = _prompts()
+    prompts = spoken_prompts()
     for question in questions:
         dataset, groups = _dataset(prompts, question)
         print(
@@ -66,7 +66,7 @@ def main(questions: Sequence[str] = QUESTIONS) -> None:
         features = mfcc(dataset)
         found: dict[str, list[Scored]] = {}
         for seed in SEEDS:
-            rows = _rows(groups, seed)
+            rows = rows_of(groups, seed)
             found.setdefault("MFCC + SVC", []).append(media.library(features, dataset.y, rows, MACHINES))
             found.setdefault("audio-classifier", []).append(media.ours(dataset, rows, CONFIGS))
             told = ", ".join(f"{name} {each[-1].accuracy:.4f}" for name, each in found.items())
@@ -91,7 +91,7 @@ def mfcc(dataset: Dataset) -> np.ndarray:
     return np.stack(made)
 
 
-def _prompts() -> list[str]:
+def spoken_prompts() -> list[str]:
     """Those that every voice speaks, and none at length."""
     shared = set.intersection(
         *(
@@ -122,7 +122,7 @@ def _dataset(prompts: list[str], question: str) -> tuple[Dataset, np.ndarray]:
     return dataset, np.array([clips[name][1] for name in sorted(clips, key=lambda path: path.split("/"))])
 
 
-def _rows(groups: np.ndarray, seed: int) -> Rows:
+def rows_of(groups: np.ndarray, seed: int) -> Rows:
     everything = np.arange(len(groups))
     others, test = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(everything, groups=groups))
     inner = GroupShuffleSplit(1, test_size=0.25, random_state=seed).split(others, groups=groups[others])

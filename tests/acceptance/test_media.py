@@ -17,7 +17,7 @@ from tests.acceptance.waiting import ended
 from tests.clips import tones
 from tests.unit.trainers.test_zips import with_entry
 from tests.zipped import digits, packed
-from trainers.data import files, parts
+from trainers.data import files, keys, parts
 from tuner import up
 from tuner.client import Client, ClientError
 from tuner.settings import child_environment
@@ -57,12 +57,13 @@ def assert_champion(service: up.Service, study: StudyOut, content: dict[str, byt
     stored = folder / "stored"
     stored.mkdir()
     (stored / "data.zip").write_bytes(packed(content))
-    dataset = files.load(stored, "mine")
+    dataset = keys.attach(files.load(stored, "mine"), stored, group=said.group)
     shares = {"validation": said.validation, "test": said.test, "folds": said.folds, "repeats": said.repeats}
     rows = parts.of(dataset, **shares, seed=said.seed).test_rows  # type: ignore[arg-type]
-    assert len(rows) == round(said.test * len(content))
+    named = sorted(name for name in content if name != "labels.csv")
+    assert len(rows) == pytest.approx(said.test * len(named), abs=0 if said.group is None else 10)
 
-    tested = [sorted(content)[row] for row in rows]
+    tested = [named[row] for row in rows]
     (folder / "test.zip").write_bytes(packed({name: content[name] for name in tested}))
     given = (folder / "test.zip", folder / "probabilities.csv")
     token = {"MLFLOW_TRACKING_TOKEN": service.admin_key}
@@ -116,9 +117,12 @@ def test_a_zip_of_images_ends_as_a_model_that_predicts_new_files(
 def test_a_zip_of_clips_ends_as_a_model_that_predicts_new_files(
     service: up.Service, client: Client, tmp_path: Path
 ) -> None:
-    content = tones()
+    """Those of a speaker are on one side of the split, as a table in the zip tells who that is."""
+    content = {name.replace("/", "-"): sound for name, sound in tones().items()}
     new = {name: content[name] for name in list(content)[100:]}
     old = {name: content[name] for name in list(content)[:100]}
+    rows = [f"{name},{name.partition('-')[0]},speaker {i // 10}" for i, name in enumerate(old)]
+    old["labels.csv"] = "\n".join(["file,label,speaker", *rows]).encode()
     (tmp_path / "tones.zip").write_bytes(packed(old))
     name = f"tones {uuid.uuid4().hex[:8]}"
     uploaded = client.upload_dataset(name, data=tmp_path / "tones.zip", sample_rate=6_000)
@@ -133,16 +137,19 @@ def test_a_zip_of_clips_ends_as_a_model_that_predicts_new_files(
     space = {"weight_decay": {"type": "float", "low": 1e-4, "high": 1e-3, "log": True}}
     spec = {"name": name, "dataset": name, "fixed": fixed, "search_space": space, "budget": {"trials": 1}}
     # of few rows many epochs rank all right, and the first of them are not sure of it yet
-    spec |= {"objectives": [{"metric": "log_loss", "direction": "minimize"}]}
+    spec |= {"objectives": [{"metric": "log_loss", "direction": "minimize"}], "evaluation": {"group": "speaker"}}
     study = ended(client, client.submit(spec).id)
     assert (study.spec.trainer, study.state, study.progress.complete) == ("audio-classifier", "completed", 1)
+    split = study.facts["split"]
+    (fold,) = split["folds"]
+    assert split["test_groups"] + fold["train_groups"] + fold["validation_groups"] == 10
     assert_champion(service, study, old, tmp_path)
     (tmp_path / "new.zip").write_bytes(packed(new))
     out = predicted(service, name, tmp_path / "new.zip")
 
     assert list(out.columns) == ["file", "high", "low", "middle", "prediction"]
     assert out["file"].tolist() == sorted(new)
-    assert (out["prediction"] == out["file"].str.partition("/")[0]).mean() > 0.8
+    assert (out["prediction"] == out["file"].str.partition("-")[0]).mean() > 0.8
 
 
 def test_a_hostile_zip_is_answered_with_its_file_and_the_cure_and_nothing_is_kept(

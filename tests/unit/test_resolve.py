@@ -115,6 +115,14 @@ def test_an_external_study_has_no_final_model() -> None:
     assert "external" in pointers(**external, finalize=True)["/finalize"]
 
 
+def test_structured_data_needs_a_trainer_that_is_installed() -> None:
+    found = Found(replace(BUILTIN["digits"], task="structured", class_names=(), class_counts=()))
+    for trainer, cure in ((None, "no trainer here fits digits"), ("image-cnn", "choose another data set")):
+        with pytest.raises(InvalidError) as refused:
+            resolve(study(trainer=trainer), found)
+        assert [(each.pointer, cure in each.detail) for each in refused.value.errors] == [("/trainer", True)]
+
+
 @pytest.mark.parametrize(("dataset", "sizes"), [("iris", [16, 32]), ("breast_cancer", [16, 32, 64, 128])])
 def test_the_default_space_fits_the_rows(dataset: str, sizes: list[int]) -> None:
     space = resolved(dataset=dataset).spec.search_space or {}

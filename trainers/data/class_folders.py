@@ -1,4 +1,4 @@
-"""Which class and which part each file of a zip is of: by its folders, or by a table of labels beside the files.
+"""Which class, or other label, and which part each file of a zip is of: by its folders, or by a table of labels beside the files.
 
 Owns the layout: `CLASS/…/file`, below `train`, `validation` and `test`, or what else people call these, where its owner gives
 parts; or `labels.csv`, as `trainers.data.label_tables` reads it. Folders that all files share say nothing.
@@ -37,7 +37,7 @@ class Item:
     Attributes:
         zip: that holds it.
         member: its place there.
-        label: its class.
+        label: its class, or the text of a structured task.
         part: `data` where there is one part.
         told: its row of the table of labels, where there is one.
     """
@@ -84,7 +84,8 @@ def classes(found: list[Item]) -> tuple[str, ...]:
     if len(names) == 1:
         faults.append(f"every file is of the class {short(next(iter(names)))!r}: give files of another class, too")
     elif len(names) > MOST_CLASSES:
-        faults.append(f"{len(names)} classes are too many: put files of one class into one folder")
+        cure = "put files of one class into one folder, or say task: structured where a label is a text of its own"
+        faults.append(f"{len(names)} classes are too many: {cure}")
     else:
         for name in sorted(names):
             where = "" if trained.total() == len(found) else " of the training part"
@@ -99,6 +100,17 @@ def classes(found: list[Item]) -> tuple[str, ...]:
         raise FaultsError(*(Fault(file=file, detail=detail) for detail in faults))
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     return tuple(sorted(names, key=lambda name: (int(name), name) if numbers else (0, name)))
+
+
+def refuse_alike(found: list[Item]) -> None:
+    """Refuses labels of a structured task that are one and the same.
+
+    Raises:
+        FaultsError: nothing can be learned from them.
+    """
+    if len({item.label for item in found}) == 1:
+        detail = f"every file has the label {short(found[0].label)!r}: there is nothing to learn"
+        raise FaultsError(Fault(file=_files({item.zip.file: item.zip for item in found}), detail=detail))
 
 
 def part_rows(found: list[Item]) -> dict[str, np.ndarray] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trainers.data import cells
-from trainers.data.faults import FaultsError, short
+from trainers.data.faults import Fault, FaultsError, short
 from trainers.data.info import Column, ColumnKind
 from trainers.data.tables import Cells, Table
 
@@ -66,6 +66,12 @@ def encode(column: Column, given: Cells) -> np.ndarray:
         return cells.dates(texts, column.format)
     codes = pd.Index(column.categories, dtype="str").get_indexer(texts)
     return np.where(texts.isna(), np.nan, codes.astype(np.float64))
+
+
+def too_large(table: Table, name: str, values: np.ndarray) -> list[Fault]:
+    """A fault for each of the first `values` `(rows,)` of a column that no network can be given."""
+    detail = f"a value that is infinite or beyond {cells.LARGEST:g}: give a smaller one, or leave the cell empty"
+    return table.row_faults(np.abs(values) > cells.LARGEST, name, [detail] * table.rows)
 
 
 def as_text(given: Cells) -> pd.Series:

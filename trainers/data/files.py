@@ -15,9 +15,9 @@ import numpy as np
 from trainers.contract import Dataset, Kind
 from trainers.data import (
     arrays,
-    cells,
     columns,
     interactions,
+    labelled_series,
     media,
     series,
     tables,
@@ -27,7 +27,7 @@ from trainers.data import (
 )
 from trainers.data.digest import digest
 from trainers.data.faults import Fault, FaultsError, short, some
-from trainers.data.info import Column, DatasetInfo, from_json
+from trainers.data.info import SERIES, Column, DatasetInfo, from_json
 from trainers.data.source import PARTS, SOURCE, Source, find_parts, read_source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
@@ -119,11 +119,9 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     if interactions.are_said(source):
         return _interactions(name, table, source, {}, accepted=accepted, notes=notes)
     if series.are_said(source):
-        described, target = series.read(table, source, accepted.columns if accepted else None, notes)
-        x, part_rows = _encode(table, described), _part_rows(table, source)
-        if accepted is None:
-            series.refuse_mixed_parts(table, described, x, part_rows)
-        return _made(name, "series", x, described, target, part_rows)
+        _refuse_unknown(table, source)
+        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source)
+        return (_labelled_series if is_labelled else _series)(name, table, source, accepted, notes)
     if source.target is None:
         return _read_language(table, source, name, notes)
     _refuse_unknown(table, source)
@@ -135,7 +133,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         notes,
     )
     part_rows = _part_rows(table, source)
-    _refuse_small_classes(table, source.target, target, part_rows)
+    targets.refuse_small_classes(table, source.target, target, part_rows)
     kind: Kind = "text" if source.text is not None else "tabular" if x is None or x.ndim == 2 else "image"
     features: tuple[Column, ...] = ()
     if kind == "text":
@@ -165,6 +163,8 @@ def _refuse_mixed(source: Source, *, are_arrays: bool) -> None:
         detail = "user, item, time, series and text are columns of a table, and this is none: leave them out"
     elif by_roles and source.text is not None:
         detail = "text goes with a target alone: leave it out, or user, item, time and series"
+    elif by_roles and source.task == "structured":
+        detail = "task: structured goes with a target alone: leave it out, or user, item, time and series"
     if detail is not None:
         raise FaultsError(Fault(file=SOURCE, detail=detail))
 
@@ -181,6 +181,26 @@ def _interactions(
     _refuse_unknown(table, source)
     described, target = interactions.read(table, source, accepted.columns if accepted else None, notes, own)
     return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
+
+
+def _series(name: str, table: Table, source: Source, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
+    described, target = series.read(table, source, accepted.columns if accepted else None, notes)
+    x, part_rows = _encode(table, described), _part_rows(table, source)
+    if accepted is None:
+        series.refuse_mixed_parts(table, described, x, part_rows)
+    return _made(name, "series", x, described, target, part_rows)
+
+
+def _labelled_series(
+    name: str, table: Table, source: Source, accepted: DatasetInfo | None, notes: list[str]
+) -> Dataset:
+    known = (accepted.columns, accepted.class_names) if accepted else None
+    described, of_rows = labelled_series.read(table, source, known, notes)
+    encoded = _encode(table, tuple(column for column in described if column.role != SERIES))
+    laid = labelled_series.lay(table, source, encoded, of_rows, _part_rows(table, source), notes)
+    assert source.target is not None
+    targets.refuse_small_classes(table, source.target, laid.target, laid.part_rows, laid.first)
+    return _made(name, "labelled-series", laid.x, described, laid.target, laid.part_rows)
 
 
 def _made(
@@ -242,24 +262,6 @@ def _part_rows(table: Table, source: Source) -> dict[str, np.ndarray] | None:
     return given if len(given) > 1 else None
 
 
-def _refuse_small_classes(table: Table, name: str, target: Target, part_rows: Mapping[str, np.ndarray] | None) -> None:
-    """Refuses classes that have one row to learn from, or none."""
-    if target.task != "classification":
-        return
-    trained = target.y if part_rows is None else target.y[part_rows["train"]]
-    counts = np.bincount(trained, minlength=len(target.class_names))
-    faults = []
-    for index in np.flatnonzero(counts < 2).tolist():
-        rows = "one row" if counts[index] else "no row"
-        where = "" if part_rows is None else " of the training part"
-        first = int(np.flatnonzero(target.y == index)[0])
-        class_name = short(target.class_names[index])
-        detail = f"the class {class_name!r} has {rows}{where}, and needs two: leave it out, or give more"
-        faults.append(table.fault(detail, row=first, column=name))
-    if faults:
-        raise FaultsError(*faults)
-
-
 def _describe(table: Table, source: Source, notes: list[str]) -> tuple[Column, ...]:
     """The columns that a trainer is given: all but the target, the split column and the ignored ones."""
     described: list[Column] = []
@@ -284,12 +286,7 @@ def _encode(table: Table, described: tuple[Column, ...]) -> np.ndarray:
     faults: list[Fault] = []
     for i, column in enumerate(described):
         x[:, i] = columns.encode(column, table.columns[column.name])
-        too_large = np.abs(x[:, i]) > cells.LARGEST
-        if too_large.any():
-            detail = (
-                f"a value that is infinite or beyond {cells.LARGEST:g}: give a smaller one, or leave the cell empty"
-            )
-            faults += table.row_faults(too_large, column.name, [detail] * table.rows)
+        faults += columns.too_large(table, column.name, x[:, i])
     if faults:
         raise FaultsError(*faults)
     x[np.isnan(x)] = np.nan  # of all the bit patterns of NaN the one, for the digest

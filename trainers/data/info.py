@@ -12,7 +12,7 @@ ColumnKind = Literal["number", "category", "boolean", "date", "ignore", "text"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = tuple(kind for kind in get_args(ColumnKind) if kind != "text")
 """Those that an owner may say a column is; the one text is named by itself."""
 
-USER, ITEM, TIME, SERIES, TARGET = "user", "item", "time", "series", "target"
+USER, ITEM, TIME, SERIES, TARGET, VALUE = "user", "item", "time", "series", "target", "value"
 FEATURE = {USER: "user feature", ITEM: "item feature"}
 """Roles of columns of interactions and series; a feature's by whose it is."""
 
@@ -29,7 +29,7 @@ class Column:
         missing: rows without a value.
         format: how its cells are written, as `trainers.data.cells` knows it; empty where they are nothing special.
         role: what it is to interactions (`user`, `item`, `time`, `user feature`, `item feature`) or series (`time`,
-            `series`, `target`); else empty.
+            `series`, `target`, `value` of what else is known of a step); else empty.
     """
 
     name: str

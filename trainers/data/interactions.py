@@ -127,6 +127,10 @@ def _column(table: Table, name: str, role: str, said: Mapping[str, ColumnKind], 
             raise FaultsError(table.fault(detail, column=name))
         return Column(name, "category", role=role)
     column = columns.describe(table, name, said.get(name), notes)
+    if column.kind != "ignore" and (
+        faults := columns.too_large(table, name, columns.encode(column, table.columns[name]))
+    ):
+        raise FaultsError(*faults)  # here, where the table is the one that its owner has written
     if role == TIME:
         _refuse_missing(table, name, role)
         if column.kind not in TIMES:

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from trainers.contract import Dataset
-from trainers.data import arrays, cells, class_folders, columns, label_tables, tables, zips
+from trainers.data import arrays, cells, class_folders, columns, label_tables, labelled_series, tables, zips
 from trainers.data.faults import Fault, FaultsError, short, some
-from trainers.data.info import Column
+from trainers.data.info import SERIES, VALUE, Column, of_role
 from trainers.data.label_tables import LABEL, LABELS
 from trainers.data.source import Source, find_parts, read_source
 from trainers.data.tables import Cells, File, Table
@@ -26,7 +26,8 @@ from trainers.data.tables import Cells, File, Table
 def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, time: str | None = None) -> Dataset:
     """The data set with the groups or the times of a column, and without the groups' column among its features.
 
-    Rows without a group are one group: nobody knows that they are not.
+    Rows without a group are one group: nobody knows that they are not. Of labelled series each has one group, and the time at
+    which it begins.
 
     Args:
         dataset: as loaded.
@@ -41,12 +42,27 @@ def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, t
         detail = "interactions are split by user, and by the time that their data set names: leave group and time out"
         raise FaultsError(Fault(file=dataset.name, detail=detail))
     if group is not None:
-        texts = columns.as_text(_read(dataset, folder, group).columns[group])
-        codes, _ = pd.factorize(texts, sort=True, use_na_sentinel=True)
-        return replace(_without(dataset, group), groups=codes.astype(np.int64))
+        table = _read(dataset, folder, group)
+        codes, _ = pd.factorize(columns.as_text(table.columns[group]), sort=True, use_na_sentinel=True)
+        groups = codes.astype(np.int64)
+        if (of_rows := _series(dataset, table)) is not None:
+            groups = labelled_series.one_each(table, group, of_rows, groups, "group")
+        return replace(_without(dataset, group), groups=groups)
     if time is not None:
-        return replace(dataset, times=_times(_read(dataset, folder, time), time, _known(dataset, time)))
+        table = _read(dataset, folder, time)
+        times = _times(table, time, _known(dataset, time))
+        if (of_rows := _series(dataset, table)) is not None:
+            times = pd.Series(times).groupby(of_rows).min().to_numpy()
+        return replace(dataset, times=times)
     return dataset
+
+
+def _series(dataset: Dataset, table: Table) -> np.ndarray | None:
+    """Of labelled series which one each row of the table is of."""
+    if dataset.kind != "labelled-series":
+        return None
+    (place,) = of_role(dataset.columns, SERIES)
+    return labelled_series.numbered(table, dataset.columns[place].name)
 
 
 def is_date(dataset: Dataset, folder: Path | None, time: str) -> bool:
@@ -103,16 +119,20 @@ def _built_in(dataset: Dataset) -> tuple[Table, None]:
 
 
 def _without(dataset: Dataset, name: str) -> Dataset:
-    if name not in dataset.feature_names:
+    is_labelled = dataset.kind == "labelled-series"
+    there = (
+        [column.name for column in dataset.columns if column.role == VALUE] if is_labelled else dataset.feature_names
+    )
+    if name not in there:
         return dataset
-    if len(dataset.feature_names) == 1:
+    if len(there) == 1:
         detail = "it is the only column to predict from, and groups are not given to a model: give another column"
         raise FaultsError(Fault(file=dataset.name, column=name, detail=detail))
-    kept = [i for i, feature in enumerate(dataset.feature_names) if feature != name]
+    kept = [i for i, feature in enumerate(there) if feature != name]
     return replace(
         dataset,
-        x=np.ascontiguousarray(dataset.x[:, kept]),
-        feature_names=tuple(dataset.feature_names[i] for i in kept),
+        x=np.ascontiguousarray(dataset.x[..., kept]),
+        feature_names=tuple(feature for feature in dataset.feature_names if feature != name),
         columns=tuple(column for column in dataset.columns if column.name != name),
     )
 

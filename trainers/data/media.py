@@ -1,4 +1,4 @@
-"""A stored zip of images or clips of sound as a data set: one size, one sample rate, one class a file.
+"""A stored zip of images or clips of sound as a data set: one size, one sample rate, one label a file.
 
 Owns what is decided for a whole set: its kind, the size that images get, the sample rate and length of clips; and where its rows
 live, in memory or, where they are many, in an unnamed file that is mapped into it.
@@ -82,9 +82,11 @@ def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path, no
         x = _room(plan, scratch)
         for i, row in enumerate(_each(plan.items, plan.decode)):
             x[i] = row
-        class_names = class_folders.classes(plan.items)
+        is_structured = source.task == "structured"
+        class_names = () if is_structured else class_folders.classes(plan.items)
+        labels = np.array([item.label for item in plan.items], dtype=object)
         places = {label: i for i, label in enumerate(class_names)}
-        y = np.array([places[item.label] for item in plan.items], np.int64)
+        y = labels if is_structured else np.array([places[label] for label in labels], np.int64)
         parts = class_folders.part_rows(plan.items)
         meaning = {
             "classes": list(class_names),
@@ -94,7 +96,7 @@ def load(paths: Mapping[str, Path], source: Source, name: str, scratch: Path, no
         return Dataset(
             name=name,
             kind=plan.kind,
-            task="classification",
+            task="structured" if is_structured else "classification",
             x=x,
             y=y,
             feature_names=(),
@@ -111,7 +113,8 @@ def _planned(paths: Mapping[str, Path], source: Source, notes: list[str]) -> Ite
     with ExitStack() as stack:
         opened = {part: stack.enter_context(zips.opened(path, source.encoding)) for part, path in paths.items()}
         found = class_folders.items(opened, source.encoding, notes)
-        class_folders.classes(found)  # refused before anything is decoded
+        refuse = class_folders.refuse_alike if source.task == "structured" else class_folders.classes
+        refuse(found)  # before anything is decoded
         plan = _images(found, source, notes) if _kind(found) == "image" else _clips(found, source, notes)
         if plan.bytes > MOST_DECODED_BYTES:
             cure = "say a smaller image_size or sample_rate, or give fewer files"

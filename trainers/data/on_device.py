@@ -33,12 +33,13 @@ class OnDevice:
 
     Attributes:
         task: what is predicted.
-        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)` or `(rows, samples)`, of texts int32
-            `(rows, length)`; where that is too large for the device, rows that stream to it.
-        y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`.
+        x_train: float32 `(rows, inputs)`, `(rows, channels, height, width)`, `(rows, steps, inputs)` or `(rows, samples)`, of
+            texts int32 `(rows, length)`; where that is too large for the device, rows that stream to it.
+        y_train: int64 class indices `(rows,)`, or standardised float32 targets `(rows, 1)`; `(rows, 0)` of a structured task,
+            whose labels the trainer makes tensors of by itself.
         x_validation: like x_train.
         y_validation: like y_train.
-        y_raw: validation's classes or targets as they were given, `(rows,)`, on the CPU.
+        y_raw: validation's classes, targets or labels as they were given, `(rows,)`, on the CPU.
         preprocessing: fitted on the training part, as `trainers.preprocessing` describes it.
         dtype: of raw rows.
         lengths: of the rows of x_train that are filled up with zeros, `(rows,)` on the CPU; None where none are.
@@ -147,6 +148,8 @@ def _tensors(part: Part, fitted: dict[str, Any], device: str, *, streamed: bool)
     y = part.dataset.y[part.rows]
     if part.dataset.task == "regression":
         y = ((y - fitted["target_mean"]) / fitted["target_scale"]).astype(np.float32)[:, None]
+    if part.dataset.task == "structured":
+        y = np.empty((len(y), 0), np.float32)
     if streamed:
         return streaming.Streamed(part, fitted, torch.device(device)), torch.from_numpy(y).to(device)
     x = preprocessing.apply(fitted, part.dataset.x[part.rows])

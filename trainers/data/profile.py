@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from trainers.contract import Dataset, Kind
+from trainers.data import steps
 from trainers.data.faults import short
-from trainers.data.info import Column
+from trainers.data.info import SERIES, VALUE, Column, of_role
 
 MOST_COLUMNS = 1000  # that are looked at
 MOST_ROWS = 20_000  # by which it is told whether a column tells the target
@@ -32,8 +33,8 @@ def of(dataset: Dataset) -> dict[str, Any]:
     """Profiles a data set.
 
     Returns:
-        `kind`, `task`, `rows`; `classes` with their rows, or `target` of regression; what the kind adds (`columns`, `images`,
-        `texts`); and `findings`, each with `what`, the `column` or None, and `text`.
+        `kind`, `task`, `rows`; `classes` with their rows, or a numeric `target`; what the kind adds (`columns`, `images`,
+        `texts`, `clips`, `series`); and `findings`, each with `what`, the `column` or None, and `text`.
     """
     section = SECTIONS.get(dataset.kind)
     facts, findings = section(dataset) if section is not None else ({}, [])
@@ -46,11 +47,12 @@ def of(dataset: Dataset) -> dict[str, Any]:
             {"name": name, "rows": rows}
             for name, rows in zip(dataset.class_names[:MOST_CLASSES], classes[:MOST_CLASSES], strict=True)
         ],
-        "target": None if dataset.class_names or dataset.task == "language" else _numbers(dataset.y),
+        "target": _numbers(dataset.y) if dataset.y.dtype.kind == "f" and dataset.task != "language" else None,
         "columns": [],
         "images": None,
         "texts": None,
         "clips": None,
+        "series": None,
         **facts,
         "findings": [*_imbalance(dataset, classes), *findings],
     }
@@ -121,7 +123,7 @@ def _of_column(column: Column, values: np.ndarray, dataset: Dataset) -> list[Fin
     if _numbers_rows(column, present, different, rows):
         text = f"{short(name)} has another value in every row, like an id: what it says of these holds for no others. {cure}"
         found.append(_finding("id-like", text, name))
-    elif len(different) > 1 and (wrong := _wrong_by(values, dataset)) is not None:
+    elif len(different) > 1 and not dataset.y.dtype.hasobject and (wrong := _wrong_by(values, dataset)) is not None:
         looked = min(rows, MOST_ROWS)
         text = (
             f"{short(name)} alone tells the target{'' if not wrong else f', but for {wrong} of {looked} rows'}: "
@@ -207,6 +209,38 @@ def _clips(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
     return {"clips": {"sample_rate": rate, "low_s": low, "median_s": middle, "high_s": high}}, _duplicates(dataset)
 
 
+# ---- series ----------------------------------------------------------------------------------------------------------
+
+
+def _series(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    places = of_role(dataset.columns, SERIES)
+    of_rows = dataset.x[:, places[0]].astype(np.int64) if places else np.zeros(len(dataset.x), np.int64)
+    counts = np.bincount(of_rows)
+    values = [dataset.x[:, place] for place in of_role(dataset.columns, VALUE)]
+    return {"series": _lengths(counts[counts > 0]), "columns": _value_columns(dataset, values)}, []
+
+
+def _labelled_series(dataset: Dataset) -> tuple[dict[str, Any], list[Finding]]:
+    lengths = steps.lengths(dataset.x)
+    is_step = np.arange(dataset.x.shape[1]) < lengths[:, None]
+    facts = {"series": _lengths(lengths), "columns": _value_columns(dataset, list(dataset.x[is_step].T))}
+    return facts, _duplicates(dataset)
+
+
+def _lengths(steps_of: np.ndarray) -> dict[str, Any]:
+    """How many series there are, and how many steps they have."""
+    shortest, longest = int(steps_of.min()), int(steps_of.max())
+    return {"series": len(steps_of), "shortest": shortest, "median": float(np.median(steps_of)), "longest": longest}
+
+
+def _value_columns(dataset: Dataset, values: list[np.ndarray]) -> list[dict[str, Any]]:
+    named = [dataset.columns[place] for place in of_role(dataset.columns, VALUE)][:MOST_COLUMNS]
+    return [
+        {"name": column.name, "kind": column.kind, **_column(column, of_column)}
+        for column, of_column in zip(named, values, strict=False)
+    ]
+
+
 # ---- any kind --------------------------------------------------------------------------------------------------------
 
 
@@ -252,4 +286,6 @@ SECTIONS: dict[Kind, Callable[[Dataset], tuple[dict[str, Any], list[Finding]]]] 
     "image": _images,
     "text": _texts,
     "audio": _clips,
+    "series": _series,
+    "labelled-series": _labelled_series,
 }

@@ -10,12 +10,13 @@ import numpy as np
 
 from trainers.data import columns, targets
 from trainers.data.faults import Fault, FaultsError, short, some
-from trainers.data.info import SERIES, TARGET, TIME, Column, of_role
+from trainers.data.info import SERIES, TARGET, TIME, VALUE, Column, of_role
 from trainers.data.source import PARTS, SOURCE, Source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
 
 TIMES = frozenset({"date", "number"})
+VALUES = frozenset({"number", "boolean"})
 
 
 def are_said(source: Source) -> bool:
@@ -26,7 +27,7 @@ def are_said(source: Source) -> bool:
 def read(
     table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str]
 ) -> tuple[tuple[Column, ...], Target]:
-    """The columns by role, in the order time, series if there are several, target; and the target's values.
+    """The columns by role, in the order time, series if there are several, target, values; and the target's values.
 
     Args:
         table: that it is.
@@ -41,21 +42,48 @@ def read(
         if name is None:
             detail = f"of series say time and target, and series where there are several: {what} is missing; there are "
             raise FaultsError(Fault(file=SOURCE, detail=detail + some(table.columns)))
-    roles = {source.time: TIME, source.series: SERIES, source.target: TARGET}
-    named = {name: role for name, role in roles.items() if name is not None}
-    absent = [name for name in named if name not in table.columns]
-    if absent or len(named) < sum(name is not None for name in (source.time, source.series, source.target)):
-        detail = f"time, series and target are three columns of the table: there are {some(table.columns)}"
-        raise FaultsError(table.fault(detail, column=absent[0] if absent else source.target))
+    refuse_absent(table, source)
     assert source.target is not None
     target = targets.read(table, source.target, "regression", None, [])
     if accepted is not None:
         return accepted, target
-    described = tuple(_column(table, name, role, source, notes) for name, role in named.items())
-    unused = [short(name) for name in table.columns if name not in {*named, source.split_column}]
+    roles = {source.time: TIME, source.series: SERIES, source.target: TARGET}
+    described = tuple(column(table, name, role, source, notes) for name, role in roles.items() if name is not None)
+    further = values(table, source, notes)
+    if further:
+        names = [short(each.name) for each in further]
+        cure = f"say columns: {{{names[0]}: ignore}} to forecast without"
+        notes.append(f"{some(names)}: the past of it is read beside that of {short(source.target)}; {cure}")
+    return (*described, *further), target
+
+
+def refuse_absent(table: Table, source: Source) -> None:
+    """Refuses columns of time, series and target that are not there, or are the same.
+
+    Raises:
+        FaultsError: naming one.
+    """
+    named = [name for name in (source.time, source.series, source.target) if name is not None]
+    absent = [name for name in named if name not in table.columns]
+    if absent or len(set(named)) < len(named):
+        detail = f"time, series and target are three columns of the table: there are {some(table.columns)}"
+        raise FaultsError(table.fault(detail, column=absent[0] if absent else source.target))
+
+
+def values(table: Table, source: Source, notes: list[str]) -> tuple[Column, ...]:
+    """The further columns of numbers, or of yes and no; others are ignored, with a note.
+
+    Raises:
+        FaultsError: naming rows that are not of their column's kind.
+    """
+    taken = {source.time, source.series, source.target, source.split_column}
+    described = [
+        columns.describe(table, name, source.columns.get(name), notes) for name in table.columns if name not in taken
+    ]
+    unused = [short(each.name) for each in described if each.kind not in {*VALUES, "ignore"}]
     if unused:
-        notes.append(f"{some(unused)}: ignored, as a series is forecast from its own past")
-    return described, target
+        notes.append(f"{some(unused)}: ignored, as of further columns numbers are read, and yes and no")
+    return tuple(replace(each, role=VALUE) for each in described if each.kind in VALUES)
 
 
 def refuse_mixed_parts(
@@ -81,19 +109,36 @@ def refuse_mixed_parts(
             raise FaultsError(table.fault(detail, row=int(later[early][0]), column=described[place].name))
 
 
-def _column(table: Table, name: str, role: str, source: Source, notes: list[str]) -> Column:
+def column(
+    table: Table, name: str, role: str, source: Source, notes: list[str], *, are_told_apart: bool = True
+) -> Column:
+    """A column that its owner names.
+
+    Args:
+        table: that it is of.
+        name: of it.
+        role: time, series or target.
+        source: what the owner says.
+        notes: what the owner should know is added here.
+        are_told_apart: whether a model is to know series by their names.
+
+    Raises:
+        FaultsError: it is not of its role's kind, or lacks values.
+    """
     if role == SERIES:
         _refuse_missing(table, name, role)
+        if not are_told_apart:
+            return Column(name, "category", role=role)
         _refuse_too_many(table, name)
         return replace(columns.describe(table, name, "category", notes), role=role)
     if role == TARGET:
         return replace(columns.describe(table, name, "number", notes), role=role)
     _refuse_missing(table, name, role)
-    column = columns.describe(table, name, source.columns.get(name), notes)
-    if column.kind not in TIMES:
-        detail = f"a time is a date or a number, and this is read as {column.kind}: say which under columns"
+    time = columns.describe(table, name, source.columns.get(name), notes)
+    if time.kind not in TIMES:
+        detail = f"a time is a date or a number, and this is read as {time.kind}: say which under columns"
         raise FaultsError(table.fault(detail, column=name))
-    return replace(column, role=role)
+    return replace(time, role=role)
 
 
 def _refuse_missing(table: Table, name: str, role: str) -> None:

@@ -1,7 +1,8 @@
-"""What is predicted: classification or regression, found out or as the owner says, and the targets as numbers."""
+"""What is predicted: classification or regression, found out or as the owner says, and the targets as numbers; or texts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ class Target:
 
     Attributes:
         task: what is predicted.
-        y: `(rows,)` int64 class indices or float64 targets.
-        class_names: in the order of the indices; empty for regression.
+        y: `(rows,)` int64 class indices, float64 targets, or str of a structured task.
+        class_names: in the order of the indices; empty where there are none.
     """
 
     task: Task
@@ -56,6 +57,8 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
     given = table.columns[name]
     texts = _texts(given)
     _refuse_missing(table, name, texts)
+    if task == "structured":
+        return Target(task, np.array(texts.tolist(), dtype=object))
     numbers = None if given.given == "boolean" else _numbers(table, given, texts)
     whole = numbers is not None and bool((numbers == np.floor(numbers)).all())
     task = task or _found(texts, numbers, whole=whole, notes=notes)
@@ -64,6 +67,43 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
     labels = pd.Series([f"{value:.0f}" for value in numbers], dtype="str") if whole and numbers is not None else texts
     names = class_names or _class_names(table, name, labels, numbers)
     return Target(task, pd.Index(names, dtype="str").get_indexer(labels).astype(np.int64), names)
+
+
+def refuse_small_classes(
+    table: Table,
+    name: str,
+    target: Target,
+    part_rows: Mapping[str, np.ndarray] | None,
+    series_begin: np.ndarray | None = None,
+) -> None:
+    """Refuses classes that have one row to learn from, or none.
+
+    Args:
+        table: that it is of.
+        name: of the target's column.
+        target: of each row, or of labelled series of each series.
+        part_rows: rows, or series, of each part; None where there is one.
+        series_begin: of labelled series the table's first row of each.
+
+    Raises:
+        FaultsError: naming the first row of each such class.
+    """
+    if target.task != "classification":
+        return
+    trained = target.y if part_rows is None else target.y[part_rows["train"]]
+    counts = np.bincount(trained, minlength=len(target.class_names))
+    faults = []
+    for index in np.flatnonzero(counts < 2).tolist():
+        what = "row" if series_begin is None else "series"
+        rows = f"one {what}" if counts[index] else f"no {what}"
+        where = "" if part_rows is None else " of the training part"
+        first = int(np.flatnonzero(target.y == index)[0])
+        first = first if series_begin is None else int(series_begin[first])
+        class_name = short(target.class_names[index])
+        detail = f"the class {class_name!r} has {rows}{where}, and needs two: leave it out, or give more"
+        faults.append(table.fault(detail, row=first, column=name))
+    if faults:
+        raise FaultsError(*faults)
 
 
 def _texts(given: Cells) -> pd.Series:

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.families import text
 from tests import clips
-from tests.unit.trainers import made_interactions, made_series
+from tests.unit.trainers import made_interactions, made_labelled, made_series
 from tests.unit.trainers.stored import store
 from tests.zipped import packed
 from trainers import catalog, checkpoint
@@ -122,6 +122,14 @@ CASES = {
     "sequence, gru": Case("series", SequenceConfig(epochs=4, depth=2, dropout=0.2, horizon=3), 2),
     "sequence, tcn": Case("series", SequenceConfig(architecture="tcn", epochs=4, depth=2, dropout=0.2), 2),
     "sequence, transformer": Case("series", SequenceConfig(architecture="transformer", epochs=4, dropout=0.2), 2),
+    **{
+        f"classes of series, {architecture}": Case(
+            "runs",
+            SequenceConfig(architecture=architecture, epochs=4, width=8, depth=2, dropout=0.2, batch_size=16),
+            2,
+        )
+        for architecture in ("gru", "tcn", "transformer")
+    },
     "after the last epoch": Case("iris", TabularMlpConfig(epochs=3, dropout=0.1), 3),
 }
 
@@ -191,6 +199,8 @@ def _dataset(name: str) -> Dataset:
         return made_interactions.dataset(ratings=name == "ratings")
     if name == "series":
         return made_series.dataset()
+    if name == "runs":
+        return made_labelled.dataset()
     if name == "tones":
         return tones()
     if name == "reviews":

@@ -34,13 +34,13 @@ def test_what_the_control_plane_reads_imports_neither_torch_nor_sklearn(module: 
 
 
 def test_a_trainer_is_found_by_name_and_by_kind_of_data() -> None:
-    assert catalog.get("image-mlp") is catalog.for_kind("image", "classification")
-    assert catalog.get("audio-classifier") is catalog.for_kind("audio", "classification")
-    assert catalog.get("tabular-mlp") is catalog.for_kind("tabular", "regression")
-    assert catalog.get("recommender") is catalog.for_kind("interactions", "recommendation")
-    assert catalog.get("sequence") is catalog.for_kind("series", "regression")
-    assert catalog.get("text-classifier") is catalog.for_kind("text", "classification")
-    assert catalog.get("causal-lm") is catalog.for_kind("text", "language")
+    assert catalog.get("image-mlp") is catalog.fitting("image", "classification")[0]
+    assert catalog.get("audio-classifier") is catalog.fitting("audio", "classification")[0]
+    assert catalog.get("tabular-mlp") is catalog.fitting("tabular", "classification")[0]
+    assert catalog.get("recommender") is catalog.fitting("interactions", "recommendation")[0]
+    assert catalog.get("sequence") is catalog.fitting("series", "regression")[0]
+    assert catalog.get("text-classifier") is catalog.fitting("text", "classification")[0]
+    assert catalog.get("causal-lm") is catalog.fitting("text", "language")[0]
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_that_there_are() -> None:
@@ -117,9 +117,9 @@ def test_both_ends_of_the_default_space_are_valid_values(trainer: catalog.Traine
 def test_a_default_space_has_no_batches_of_more_than_a_quarter_of_the_rows(trainer: catalog.Trainer) -> None:
     whole = trainer.default_space["batch_size"]["choices"]
 
-    assert catalog.space_for(trainer, 10**6) == trainer.default_space
+    assert catalog.space_for(trainer, trainer.kinds[0], 10**6) == trainer.default_space
     for rows, greatest in ((4 * max(whole) - 1, max(whole) / 2), (150, 37), (1, min(whole))):
-        space = catalog.space_for(trainer, rows)
+        space = catalog.space_for(trainer, trainer.kinds[0], rows)
         assert max(space["batch_size"]["choices"]) <= max(greatest, min(whole))
         assert {**space, "batch_size": None} == {**trainer.default_space, "batch_size": None}
     assert trainer.default_space["batch_size"]["choices"] == whole

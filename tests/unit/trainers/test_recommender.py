@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
 from sklearn.metrics import ndcg_score
 
 from benchmarks.families import debian
@@ -409,6 +410,21 @@ def test_the_input_example_is_of_nobody_and_can_be_predicted(tmp_path: Path) -> 
 
         assert set(example.who) & set(made_interactions.table().who) == set()
         assert len(model.predict(example)) == len(example) * (1 if ratings else 10)
+
+
+@pytest.mark.parametrize("ratings", [False, True])
+def test_rows_that_a_recommender_cannot_use_are_refused_with_the_cure(ratings: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    result, _ = train(RecommenderConfig(epochs=1), ratings=ratings)
+    code = exported(result, tmp_path / "model").unwrap_python_model()
+    rows = pd.DataFrame({"who": ["u000"], "what": ["i00"], "k": [-1]})
+
+    with pytest.raises(MlflowException, match="the rows lack 'who'"):
+        code.predict(rows.drop(columns="who"))
+    with pytest.raises(MlflowException, match="there is no row: give one for each user"):
+        code.predict(rows.head(0))
+    if not ratings:
+        with pytest.raises(MlflowException, match="k, row 0 \\(the first is 0\\): '-1' is no number of items"):
+            code.predict(rows)
 
 
 # ---- real data -------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_the_state_of_a_training_that_is_over_gives_the_same_result_without_an_e
     )
 
 
-@pytest.mark.parametrize("name", ["recommender, events, two towers", "sequence, gru"])
+@pytest.mark.parametrize("name", ["recommender, events, two towers", "sequence, gru", "classes of series, gru"])
 def test_a_warm_process_trains_as_a_fresh_one_does(name: str, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
 from tests import strangers
 from tests.unit.trainers import made_series, resuming
@@ -19,9 +21,10 @@ from tests.unit.trainers.stored import store
 from trainers import export, sequence
 from trainers.configs import SequenceConfig
 from trainers.contract import Dataset, Part, TrainResult
-from trainers.data import files
+from trainers.data import files, keys
 from trainers.recurrences import READERS
 from trainers.windows import prepare
+from tuner import predict
 
 GOLDEN: dict[str, list[float]] = {
     "gru": [
@@ -204,6 +207,51 @@ def test_a_horizon_longer_than_a_part_is_refused() -> None:
         train(SequenceConfig(horizon=50, epochs=1))
 
 
+# ---- further columns -------------------------------------------------------------------------------------------------
+
+
+def led(weeks: int = 150) -> pd.DataFrame:
+    """Two series that nobody could forecast from their own past: `orders` of a week are `sold` in the next; some are missing."""
+    random = np.random.default_rng(0)
+    rows = []
+    for size, place in ((1, "a"), (10, "b")):
+        orders = size * random.normal(10, 3, weeks + 1).round(2)
+        frame = pd.DataFrame({"week": np.arange(weeks), "place": place, "sold": orders[:-1], "orders": orders[1:]})
+        rows.append(frame.assign(orders=frame.orders.mask(random.random(weeks) < 0.05)))
+    return pd.concat(rows).sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+def stored_led(folder: Path, table: pd.DataFrame, **said: Any) -> Dataset:
+    folder = store(folder, {"data.csv": table.to_csv(index=False)}, time="week", series="place", target="sold", **said)
+    return keys.attach(files.load(folder, "led"), folder, time="week")
+
+
+@by_architecture
+def test_a_further_column_that_leads_is_made_use_of(architecture: str, tmp_path: Path) -> None:
+    config = SequenceConfig(architecture=architecture, window=6, epochs=25, learning_rate=0.01)
+
+    told, _ = train(config, stored_led(tmp_path / "told", led()))
+    untold, _ = train(config, stored_led(tmp_path / "untold", led(), columns={"orders": "ignore"}))
+
+    assert told.metrics["val/rmse"] < 0.6 * untold.metrics["val/rmse"]
+
+
+def test_what_is_not_known_yet_of_a_further_column_is_not_read(tmp_path: Path) -> None:
+    table = led()
+    given = stored_led(tmp_path / "set", table)
+    train_part, validation_part = made_series.split(given)
+    data = prepare(train_part, validation_part, window=4, horizon=2, device="cpu")
+    (orders,) = data.preprocessing["values"]
+
+    for row, future in zip(data.x_validation.numpy()[::7], data.y_raw[::7], strict=True):
+        place = data.preprocessing["series"]["names"][int(row[-1]) - 1]
+        course = table[table.place == place].set_index("week").sort_index()
+        sold = course.sold.to_numpy()
+        (begins,) = np.flatnonzero((sold[:-1] == future[0]) & (sold[1:] == future[1]))
+        known = course.orders.ffill().iloc[begins - 4 : begins]
+        assert row[4:8] * orders["scale"] + orders["mean"] == pytest.approx(known.to_numpy(), rel=1e-4)
+
+
 # ---- the exported model ----------------------------------------------------------------------------------------------
 
 STRANGER = """
@@ -211,6 +259,65 @@ import sys, mlflow.pyfunc, pandas as pd
 folder, rows = sys.argv[1:]
 print(mlflow.pyfunc.load_model(folder).predict(pd.read_csv(rows)).to_json(orient="values", double_precision=15))
 """
+
+
+def test_a_file_with_decimal_commas_is_forecast_as_it_was_trained_on(tmp_path: Path) -> None:
+    """Of a table with a further column, in the manner of German spreadsheets, through `tuner predict`."""
+    table = led()
+    days = pd.Timestamp("2020-01-06") + pd.to_timedelta(7 * table.week, unit="D")
+    table["week"] = days.dt.strftime("%d.%m.%Y")
+    text = table.to_csv(index=False, sep=";", decimal=",")
+    folder = store(tmp_path / "set", {"data.csv": text}, time="week", series="place", target="sold")
+    given = keys.attach(files.load(folder, "led"), folder, time="week")
+    train_part, validation_part = made_series.split(given)
+    result, _ = train(SequenceConfig(architecture="tcn", window=6, epochs=2), given)
+    export.save_model(result, tmp_path / "model", given)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    lines = text.splitlines()
+    past = tmp_path / "past.csv"
+    past.write_text("\n".join([lines[0], *(lines[1 + row] for row in train_part.rows)]))
+
+    found = predict.predict(model, predict.read(past, predict.taken(model)))
+
+    data = prepare(train_part, validation_part, window=6, horizon=1, device="cpu")
+    with torch.inference_mode():
+        forecasts = data.raw(result.network(data.x_validation).numpy())
+    firsts = [int(np.flatnonzero(data.series == code)[0]) for code in (0, 1)]
+    assert found.place.tolist() == ["a", "b"]
+    assert found.prediction.to_numpy() == pytest.approx(forecasts[firsts, 0], rel=1e-5)
+
+    for wrong, told in (
+        (
+            ("06.01.2020", "yesterday"),
+            "week, row 0 \\(the first is 0\\): 'yesterday', and the model takes dates as 31.12.2024 here",
+        ),
+        (("7,5", "a lot"), "sold, row 0 \\(the first is 0\\): 'a lot', and the model takes numbers as 1.234,50 here"),
+        (("a;", ";"), "place, row 0 \\(the first is 0\\): no value: say which series the row is of"),
+    ):
+        past.write_text("week;place;sold;orders\n06.01.2020;a;7,5;8\n".replace(*wrong))
+        with pytest.raises(predict.PredictError, match=told):
+            predict.predict(model, predict.read(past, predict.taken(model)))
+
+
+def test_rows_that_a_forecaster_cannot_use_are_refused_with_the_cure(tmp_path: Path) -> None:
+    result, _ = train(SequenceConfig(architecture="tcn", epochs=1))
+    export.save_model(result, tmp_path / "model", made_series.dataset())
+    code = mlflow.pyfunc.load_model(str(tmp_path / "model")).unwrap_python_model()
+    rows = pd.DataFrame({"month": ["2020-01-01", "2020-02-30"], "shop": "new", "sold": [1.0, 2.0]})
+
+    with pytest.raises(
+        MlflowException,
+        match="month, row 1 \\(the first is 0\\): '2020-02-30', and the model takes dates as 2024-12-31",
+    ):
+        code.predict(rows)
+    with pytest.raises(
+        MlflowException, match="sold, row 0 \\(the first is 0\\): no value, and the model takes numbers"
+    ):
+        code.predict(rows.assign(month="2020-01-01", sold=[np.nan, 1.0]))
+    with pytest.raises(MlflowException, match="the rows lack 'shop': give the columns that training had"):
+        code.predict(rows.drop(columns="shop"))
+    with pytest.raises(MlflowException, match="there is no row: give the steps of one series at least"):
+        code.predict(rows.head(0))
 
 
 @by_architecture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.trainers import made_series
 from tests.unit.trainers.stored import lines, store
-from trainers.data import files, parts
+from trainers.data import files, parts, profile
 from trainers.data.faults import FaultsError
 
 SMALL = lines("day,place,value,note", "2024-01-02,a,2,x", "2024-01-01,a,1,y", "2024-01-01,b,5,z")
@@ -28,7 +28,26 @@ def test_time_series_and_target_are_read_by_their_roles(tmp_path: Path) -> None:
         ("place", "category", "series"),
         ("value", "number", "target"),
     ]
-    assert notes == ["note: ignored, as a series is forecast from its own past"]
+    assert notes == ["note: ignored, as of further columns numbers are read, and yes and no"]
+
+
+def test_further_columns_of_numbers_are_read_beside_the_past(tmp_path: Path) -> None:
+    table = lines("day,v,price,open,place", *(f"{day},{day % 3},{day * 1.5},{'yn'[day % 2]},x" for day in range(30)))
+    said: dict[str, Any] = {"time": "day", "target": "v", "columns": {"place": "ignore"}}
+
+    dataset, notes = files.read_new(store(tmp_path / "set", {"data.csv": table}, **said))
+
+    assert [(each.name, each.kind, each.role) for each in dataset.columns[2:]] == [
+        ("price", "number", "value"),
+        ("open", "boolean", "value"),
+    ]
+    assert dataset.x[4].tolist() == [4, 1, 6, 1]
+    assert notes == [
+        "price, open: the past of it is read beside that of v; say columns: {price: ignore} to forecast without"
+    ]
+    seen = profile.of(dataset)
+    assert seen["series"] == {"series": 1, "shortest": 30, "median": 30.0, "longest": 30}
+    assert [each["name"] for each in seen["columns"]] == ["price", "open"]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +59,8 @@ def test_time_series_and_target_are_read_by_their_roles(tmp_path: Path) -> None:
         ({"time": "day", "target": "day"}, "three columns of the table"),
         ({"time": "note", "target": "value"}, "a time is a date or a number"),
         ({"time": "day", "target": "note"}, "is no number"),
+        ({"time": "day", "target": "value", "columns": {"x": "number"}}, "there is no such column"),
+        ({"time": "day", "target": "value", "split_column": "part"}, "there is no such column"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_cure(said: dict[str, Any], detail: str, tmp_path: Path) -> None:

@@ -125,6 +125,11 @@ def test_features_may_be_chosen(tmp_path: Path, said: dict[str, Any], features: 
         ({"users.csv": USERS + "bob,1,Rome\n"}, {}, "users.csv, row 5, column 'who': this one is in a row above, too"),
         ({"users.csv": USERS + ",1,Rome\n"}, {}, "users.csv, row 5, column 'who': nobody is named here"),
         ({"users.csv": USERS + "eve,1\n"}, {}, "users.csv, row 5: 2 cells, and the header has 3"),
+        (
+            {"users.csv": USERS + "eve,1e40,Rome\n"},
+            {},
+            "users.csv, row 5, column 'age': a value that is infinite or beyond",
+        ),
         ({"items.csv": "what,age\njam,1\n"}, {}, "users.csv, column 'age': another table has a column of this name"),
         ({"users.csv": USERS}, {"columns": {"city": "number"}}, "users.csv, row 2, column 'city': 'Rome' is no number"),
         (
