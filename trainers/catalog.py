@@ -76,7 +76,7 @@ class Trainer:
 
     Attributes:
         name: as studies name it.
-        version: changes when the same config would give other numbers.
+        version: changes when the same config would give other numbers than in a version that was released.
         summary: one sentence for people.
         kinds: kinds of data that it fits.
         tasks: what it can predict.

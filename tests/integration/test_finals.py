@@ -79,20 +79,25 @@ def test_the_final_fit_has_the_seed_parameters_and_threshold_of_its_trial(engine
 
 
 def test_with_folds_it_trains_the_median_of_the_folds_best_steps(engine: Engine) -> None:
-    """Of equals the first epoch is the best, as in the training loop."""
+    """Of equals the epoch of least loss is the best, as in the training loop, and where nothing is said of a loss the first."""
     study_id = studying.submit_trained(engine, budget={"trials": 1}, evaluation={"folds": 3})
     (attempt,) = claim(engine)
-    curves = ([0.5, 0.9, 0.9, 0.6], [0.5, 0.6, 0.7, 0.8], [0.9, 0.8, 0.7, 0.6])  # best at 2, 4 and 1
+    curves = ([0.5, 0.9, 0.9, 0.9], [0.5, 0.6, 0.7, 0.8], [0.9, 0.8, 0.7, 0.9])  # best at 3, 4 and 1
+    losses = ([0.3, 0.3, 0.2, 0.4], [0.1, 0.2, 0.3, 0.4], None)
     sent = [
-        ReportBody(fold=fold, step=step, metrics={"val/roc_auc": value})
-        for fold, curve in enumerate(curves)
+        ReportBody(
+            fold=fold,
+            step=step,
+            metrics={"val/roc_auc": value, **({} if loss is None else {"val/loss": loss[step - 1]})},
+        )
+        for fold, (curve, loss) in enumerate(zip(curves, losses, strict=True))
         for step, value in enumerate(curve, start=1)
     ]
     sent += [ReportBody(fold=fold, step=0, metrics={"val/roc_auc": 0.99}) for fold in range(3)]
     attempts.report(engine, attempt.attempt_id, sent)
     attempts.complete(engine, attempt.attempt_id, CompleteBody(metrics={"val/roc_auc": 0.8}))
 
-    assert final_of(engine, study_id).epochs == 2
+    assert final_of(engine, study_id).epochs == 3
 
 
 def test_no_sampler_and_no_budget_sees_it(engine: Engine) -> None:

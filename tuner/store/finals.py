@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Double, Row, Select, func, insert, literal, or_, select, text, update
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from tuner.domain.states import FinalState
 from tuner.store.attempts import until
@@ -117,16 +117,16 @@ def finish(
 
 
 def best_steps(connection: Connection, trial_id: int, direction: str) -> list[int]:
-    """The step of each fold at which the first objective was best; of equals, the first."""
+    """The step of each fold at which the first objective was best; of equals that of least loss, then the first."""
     finite = reports.c.value != literal("NaN", Double)
-    better = reports.c.value.desc() if direction == "maximize" else reports.c.value
-    query = (
-        select(reports.c.step)
-        .where(reports.c.trial_id == trial_id, reports.c.step > 0, finite)
-        .ext(distinct_on(reports.c.fold))
-        .order_by(reports.c.fold, better, reports.c.step)
-    )
-    return list(connection.execute(query).scalars())
+    query = select(reports.c.fold, reports.c.step, reports.c.value, reports.c.metrics)
+    rows = connection.execute(query.where(reports.c.trial_id == trial_id, reports.c.step > 0, finite))
+    sign = -1 if direction == "maximize" else 1
+    best: dict[int, tuple[float, float, int]] = {}
+    for row in rows:
+        place = (sign * row.value, json.loads(row.metrics).get("val/loss", math.inf), row.step)
+        best[row.fold] = min(place, best.get(row.fold, place))
+    return [step for _, _, step in best.values()]
 
 
 # ---- publishing ------------------------------------------------------------------------------------------------------
