@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Problem:
         split: its rows that train, validate and test.
         study: what a study says of it beside its data set, objective and budget.
         folder: of its files and `source.json`; None: it is built in.
+        group: the column of which no value is on two sides of the split.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Problem:
     split: Splits
     study: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    group: str | None = None
 
     @property
     def sign(self) -> int:
@@ -99,13 +101,15 @@ def uploaded(
     content: dict[str, str | bytes],
     *,
     study: dict[str, Any] | None = None,
+    group: str | None = None,
     **source: Any,
 ) -> Problem:
     """A problem of files as somebody would upload them, read as the service reads them and split as it splits."""
     stored = store(folder / f"{name} {seed}", content, **source)
     loaded = files.load(stored, name)
-    dataset = keys.attach(loaded, stored, time=source["time"]) if loaded.kind == "series" else loaded
-    return split(name, seed, metrics, dataset, study=study, folder=stored)
+    time = source["time"] if loaded.kind == "series" else None
+    dataset = keys.attach(loaded, stored, group=group, time=time)
+    return replace(split(name, seed, metrics, dataset, study=study), folder=stored, group=group)
 
 
 def split(
@@ -115,7 +119,6 @@ def split(
     dataset: Dataset,
     *,
     study: dict[str, Any] | None = None,
-    folder: Path | None = None,
     folds: int = 1,
 ) -> Problem:
     """A problem of rows that are split as the service splits them by this seed."""

@@ -16,7 +16,7 @@ from benchmarks.families import table, tuned, usual
 from benchmarks.families.problem import Family, Problem, Result
 from benchmarks.families.table import Sides
 
-FAMILIES = ("tabular", "text", "image", "audio", "recommender", "sequence")
+FAMILIES = ("tabular", "text", "image", "audio", "recommender", "sequence", "series_classes")
 SEEDS = 5
 
 Ran = list[tuple[Problem, Result]]

@@ -7,6 +7,7 @@ scored once on test: all of it as a user has it, over REST, on two slots.
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -40,18 +41,19 @@ def search(client: Client, family: Family, problem: Problem, seconds: float) -> 
 def _spec(client: Client, family: Family, problem: Problem, seconds: float) -> dict[str, Any]:
     name = problem.name
     if problem.folder is not None:
-        name = problem.folder.name
+        name = re.sub("[^A-Za-z0-9]+", " ", problem.folder.name)
         (data,) = (file for file in problem.folder.iterdir() if file.name != SOURCE)
         client.upload_dataset(name, data=data, **json.loads((problem.folder / SOURCE).read_text(encoding="utf-8")))
+    warmup = 5 if len(problem.split.folds) == 1 else 1  # epochs, or folds
     return {
         "name": f"{family.name} {problem.name} {problem.seed}",
         "dataset": name,
         "trainer": family.trainer,
         "objectives": [{"metric": problem.metrics[0]}],
         "sampler": {"name": "tpe", "seed": problem.seed},
-        "pruner": {"name": "median", "n_warmup_steps": 5 if len(problem.split.folds) == 1 else 1},  # epochs, or folds
+        "pruner": {"name": "median", "n_startup_trials": 3, "n_warmup_steps": warmup},
         "budget": {"hours": seconds / 3600},
-        "evaluation": {"seed": problem.seed, "folds": len(problem.split.folds)},
+        "evaluation": {"seed": problem.seed, "folds": len(problem.split.folds), "group": problem.group},
         **problem.study,
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from joblib import Parallel, delayed
 
-from benchmarks.families.problem import Candidate, Problem, Result, Scores, Usual
+from benchmarks.families.problem import Candidate, Problem, Result, Usual
 from benchmarks.workload import SLOTS
 from trainers import scoring
 
