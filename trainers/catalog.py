@@ -122,7 +122,7 @@ SHARED_SPACE: dict[str, Any] = {
     "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": ["sgd"]}},
 }
 
-# of tables and texts: on validation sgd, and rates beyond these, were behind wherever they were tried
+# of tables and texts; why without sgd and its rates: docs/adr/0020
 ADAMW_SPACE: dict[str, Any] = {
     "learning_rate": {"type": "float", "low": 3e-4, "high": 3e-2, "log": True},
     "depth": {"type": "int", "low": 1, "high": 3},

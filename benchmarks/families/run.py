@@ -35,7 +35,7 @@ def main(*names: str) -> None:
             measured = f"{table.of_sets(_beside(family, ours[family.name]))}\n\n{heading}."
             print(f"\n{family.name}\n\n{measured}\n", flush=True)
             if given.write:
-                table.write(family.name, measured)
+                table.write(table.PAGE, family.name, measured)
 
 
 def _arguments(names: tuple[str, ...]) -> argparse.Namespace:

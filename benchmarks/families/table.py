@@ -22,13 +22,13 @@ def of_sets(found: Mapping[str, tuple[Problem, Sides]]) -> str:
     return "\n\n".join("\n".join([*_head(metrics), *lines]) for metrics, lines in by_metrics.items())
 
 
-def write(family: str, measured: str) -> None:
-    """Puts what was measured between the page's marks of a family, in the place of what was there."""
+def write(page: Path, family: str, measured: str) -> None:
+    """Puts what was measured between a page's marks of a family, in the place of what was there."""
     begin, end = f"<!-- measured: {family} -->\n", f"<!-- end of {family} -->\n"
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, ended, after = rest.partition(end)
-    assert ended, f"{PAGE} has no marks of {family}"
-    PAGE.write_text(f"{before}{begin}\n{measured}\n\n{end}{after}", encoding="utf-8")
+    assert ended, f"{page} has no marks of {family}"
+    page.write_text(f"{before}{begin}\n{measured}\n\n{end}{after}", encoding="utf-8")
 
 
 def _head(metrics: tuple[str, ...]) -> list[str]:
