@@ -213,7 +213,7 @@ TRAINERS: dict[str, Trainer] = {
                 **SHARED_SPACE,
                 "batch_size": {"type": "categorical", "choices": [16, 32, 64, 128]},
                 "depth": {"type": "int", "low": 2, "high": 4},
-                "width": {"type": "int", "low": 8, "high": 32, "log": True},
+                "width": {"type": "int", "low": 4, "high": 16, "log": True},
             },
         ),
         Trainer(

@@ -121,7 +121,7 @@ def spoken_prompts() -> list[str]:
 FAMILY = Family(
     name="audio",
     trainer="audio-classifier",
-    seconds=20,
+    seconds=15,
     problems=problems,
     usual=(Usual(name="MFCC + SVC, tuned", candidates=machines, answer=by_machine),),
 )

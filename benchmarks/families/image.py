@@ -65,7 +65,7 @@ def _pixels(given: Problem) -> np.ndarray:
 FAMILY = Family(
     name="image",
     trainer="image-cnn",
-    seconds=20,
+    seconds=12,
     problems=problems,
     usual=(
         Usual(name="k-nearest neighbours, tuned", candidates=neighbours, answer=by_neighbours),

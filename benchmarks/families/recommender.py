@@ -81,7 +81,7 @@ def _matrix(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
 FAMILY = Family(
     name="recommender",
     trainer="recommender",
-    seconds=30,
+    seconds=20,
     problems=problems,
     usual=(
         Usual(name="most popular", candidates=most_popular, answer=neighbours),

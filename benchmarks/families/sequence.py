@@ -65,7 +65,7 @@ def naive(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.nda
 FAMILY = Family(
     name="sequence",
     trainer="sequence",
-    seconds=8,
+    seconds=6,
     problems=problems,
     usual=(Usual(name="seasonal naive", candidates=season_before, answer=naive),),
 )

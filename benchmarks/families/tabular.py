@@ -58,7 +58,7 @@ def boosting(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.
 FAMILY = Family(
     name="tabular",
     trainer="tabular-mlp",
-    seconds=8,
+    seconds=6,
     problems=problems,
     usual=(
         Usual(name="HistGradientBoosting at its defaults", candidates=defaults, answer=boosting),

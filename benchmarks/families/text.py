@@ -124,7 +124,7 @@ def _docstrings_of(file: Path) -> list[str]:
 FAMILY = Family(
     name="text",
     trainer="text-classifier",
-    seconds=15,
+    seconds=10,
     problems=problems,
     usual=(
         Usual(name="TF-IDF + logistic regression", candidates=plain, answer=linear),
