@@ -123,7 +123,7 @@ def split(
 ) -> Problem:
     """A problem of rows that are split as the service splits them by this seed."""
     made = parts.of(dataset, validation=0.2, test=0.2, folds=folds, repeats=1, seed=seed)
-    return Problem(name=name, seed=seed, metrics=metrics, dataset=dataset, split=made, study=study or {}, folder=folder)
+    return Problem(name=name, seed=seed, metrics=metrics, dataset=dataset, split=made, study=study or {})
 
 
 def grid(default: Candidate, seed: int, **choices: Sequence[Any]) -> list[Candidate]:
