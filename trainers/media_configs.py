@@ -38,9 +38,9 @@ class ImageResnetConfig(ImageConfig):
 class AudioClassifierConfig(TrainingConfig):
     """`audio-classifier`: a small residual network of convolutions on the log-mel spectrogram of a clip."""
 
-    mels: int = whole(64, 16, 128, "Bands of the spectrogram, evenly over the mel scale up to half the sample rate.")
+    mels: int = whole(40, 16, 128, "Bands of the spectrogram, evenly over the mel scale up to half the sample rate.")
     width: int = whole(
-        16, 1, 512, "Channels of the first block; a block that halves the spectrogram has twice as many.", log=True
+        8, 1, 512, "Channels of the first block; a block that halves the spectrogram has twice as many.", log=True
     )
     depth: int = whole(
         3,

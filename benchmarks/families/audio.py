@@ -1,18 +1,15 @@
-"""`audio-classifier` beside MFCC + SVC: spoken prompts of Debian's asterisk-core-sounds packages, the same test rows.
+"""`audio-classifier` beside MFCC + SVC: spoken prompts of Debian's asterisk-core-sounds packages.
 
 The same numbers, letters and spelling words in five languages, two questions: which language it is, and which of the three kinds
 of words. One speaker a language (English and Mexican Spanish are the same woman), so the first is also which speaker, and the
-second is about voices that training has heard. Split by prompt: what is said in the test part is said in no other. Five split
-seeds; each side's configuration is chosen on validation, then fitted on training and validation, and judged once on test. Run as
-`python -m benchmarks.families.audio`.
+second is about voices that training has heard. Split by prompt, as the zip's own parts: what is said in the test part is said
+in no other. Run as `python -m benchmarks.families.audio`.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +17,14 @@ import soundfile
 import torch
 from scipy.fft import dct
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
-from benchmarks.families import media
-from benchmarks.families.media import SEEDS, Rows, Scored
-from tests.unit.trainers.stored import store
+from benchmarks.families import problem, run
+from benchmarks.families.image import classified
+from benchmarks.families.problem import Candidate, Family, Problem, Scores, Usual
 from tests.zipped import packed
 from trainers import preprocessing
 from trainers.contract import Dataset
-from trainers.data import files
-from trainers.media_configs import AudioClassifierConfig
 from trainers.spectrograms import LogMel
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
@@ -42,47 +35,42 @@ VOICES = {
     "Italian": "it_IT_m_Carlo",
     "Russian": "ru_RU_f_IvrvoiceRU",
 }
-QUESTIONS = ("language", "kind of word")
-KINDS = ("digits", "letters", "phonetic")
+KINDS = {"digits": "number", "letters": "letter", "phonetic": "spelling word"}
 OF_EACH_KIND = 22  # prompts, the first by name
 LONGEST_S = 1.5
-COEFFICIENTS = 13
-CONFIGS = tuple(
-    AudioClassifierConfig(mels=40, width=8, depth=3, epochs=12, batch_size=16, augmentation=augmentation)
-    for augmentation in ("none", "strong")
-)
-MACHINES = [partial(lambda c: make_pipeline(StandardScaler(), SVC(C=c)), c) for c in (1, 10, 100)]
+METRICS = ("accuracy", "log_loss")
+PARTS = ("train", "validation", "test")
 
 
-def main(questions: Sequence[str] = QUESTIONS) -> None:
-    torch.set_num_threads(1)
-    prompts = spoken_prompts()
-    for question in questions:
-        dataset, groups = _dataset(prompts, question)
-        print(
-            f"{question}: {len(dataset.y)} clips of {len(prompts)} prompts, {', '.join(dataset.class_names)}",
-            flush=True,
-        )
-        features = mfcc(dataset)
-        found: dict[str, list[Scored]] = {}
-        for seed in SEEDS:
-            rows = rows_of(groups, seed)
-            found.setdefault("MFCC + SVC", []).append(media.library(features, dataset.y, rows, MACHINES))
-            found.setdefault("audio-classifier", []).append(media.ours(dataset, rows, CONFIGS))
-            told = ", ".join(f"{name} {each[-1].accuracy:.4f}" for name, each in found.items())
-            print(f"split {seed}: {told}", flush=True)
-        print(media.table(found), flush=True)
+def problems(seed: int, folder: Path) -> Iterator[Problem]:
+    for name in ("which language", "which kind of word"):
+        zipped = packed(_clips(seed, by_language=name == "which language"))
+        yield problem.uploaded(name, seed, METRICS, folder, {"data.zip": zipped})
 
 
-def mfcc(dataset: Dataset) -> np.ndarray:
-    """Mean and deviation over time of cepstral coefficients and of their differences, `(rows, 52)`.
+def machines(given: Problem) -> list[Candidate]:
+    default = {"coefficients": 13, "C": 1.0, "gamma": "scale"}
+    strengths, widths = [1.0, 3.0, 10.0, 30.0, 100.0], ["scale", 0.003, 0.01, 0.03]
+    return problem.grid(default, given.seed, coefficients=[13, 20], C=strengths, gamma=widths)
+
+
+def by_machine(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    """A support vector machine on standardised cepstra."""
+    features = mfcc(given.dataset, candidate["coefficients"])
+    scaled = StandardScaler().fit(features[learnt]).transform(features)
+    of_svc = {name: value for name, value in candidate.items() if name != "coefficients"}
+    return classified(scaled, given, of_svc, learnt, held)
+
+
+def mfcc(dataset: Dataset, coefficients: int) -> np.ndarray:
+    """Mean and deviation over time of cepstral coefficients and of their differences, `(rows, 4 * coefficients)`.
 
     The cosine transform of the log-mel spectrogram: Davis and Mermelstein 1980, as for `trainers.spectrograms.mel_bank`.
     """
     assert dataset.media is not None
     log_mel = LogMel(dataset.media["sample_rate"], 40)
     samples = torch.from_numpy(preprocessing.apply({"kind": "audio"}, dataset.x))
-    cepstra = dct(log_mel.log_power(samples).numpy(), axis=1, norm="ortho")[:, :COEFFICIENTS]
+    cepstra = dct(log_mel.log_power(samples).numpy(), axis=1, norm="ortho")[:, :coefficients]
     made = []
     for cepstrum, frames in zip(cepstra, log_mel.frames(samples).tolist(), strict=True):
         heard = cepstrum[:, :frames]
@@ -91,6 +79,29 @@ def mfcc(dataset: Dataset) -> np.ndarray:
     return np.stack(made)
 
 
+def _clips(seed: int, *, by_language: bool) -> dict[str, bytes]:
+    """Files in folders of their part and class."""
+    part_of = _parts(seed)
+    clips = {}
+    for prompt in spoken_prompts():
+        kind, _, name = prompt.partition("/")
+        for language, voice in VOICES.items():
+            label, other = (language, KINDS[kind]) if by_language else (KINDS[kind], language)
+            clips[f"{part_of[prompt]}/{label}/{other} {name}"] = (SOUNDS / voice / prompt).read_bytes()
+    return clips
+
+
+def _parts(seed: int) -> dict[str, str]:
+    """Of each prompt the part that it is in: three, one and one of five."""
+    prompts = np.array(spoken_prompts())
+    others, test = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(prompts, groups=prompts))
+    inner = GroupShuffleSplit(1, test_size=0.25, random_state=seed).split(others, groups=prompts[others])
+    train, validation = (others[rows] for rows in next(inner))
+    rows_of = zip(PARTS, (train, validation, test), strict=True)
+    return {prompt: part for part, rows in rows_of for prompt in prompts[rows].tolist()}
+
+
+@cache
 def spoken_prompts() -> list[str]:
     """Those that every voice speaks, and none at length."""
     shared = set.intersection(
@@ -107,28 +118,13 @@ def spoken_prompts() -> list[str]:
     return [each for kind in KINDS for each in [p for p in short if p.startswith(kind)][:OF_EACH_KIND]]
 
 
-def _dataset(prompts: list[str], question: str) -> tuple[Dataset, np.ndarray]:
-    """The clips as an uploaded zip, and the prompt of each row."""
-    clips = {}
-    for prompt in prompts:
-        for language, voice in VOICES.items():
-            kind, _, name = prompt.partition("/")
-            label, other = (language, kind) if question == "language" else (kind, language)
-            clips[f"{label}/{other} {name}"] = ((SOUNDS / voice / prompt).read_bytes(), prompt)
-    with tempfile.TemporaryDirectory() as folder:
-        zipped = packed({name: content for name, (content, _) in clips.items()})
-        dataset = files.load(store(Path(folder, "set"), {"data.zip": zipped}), question)
-    # rows are in the order of their paths
-    return dataset, np.array([clips[name][1] for name in sorted(clips, key=lambda path: path.split("/"))])
-
-
-def rows_of(groups: np.ndarray, seed: int) -> Rows:
-    everything = np.arange(len(groups))
-    others, test = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(everything, groups=groups))
-    inner = GroupShuffleSplit(1, test_size=0.25, random_state=seed).split(others, groups=groups[others])
-    train, validation = next(inner)
-    return others[train], others[validation], test
-
+FAMILY = Family(
+    name="audio",
+    trainer="audio-classifier",
+    seconds=15,
+    problems=problems,
+    usual=(Usual(name="MFCC + SVC, tuned", candidates=machines, answer=by_machine),),
+)
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or QUESTIONS)
+    run.main(FAMILY.name)

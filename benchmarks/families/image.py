@@ -1,62 +1,77 @@
-"""`image-resnet` and `image-cnn` beside k-nearest neighbours and SVC: scikit-learn's digits as PNG files, the same test rows.
+"""`image-cnn` beside k-nearest neighbours and SVC: scikit-learn's digits, written out as PNG files and read from a zip.
 
-Five split seeds. Each side's configuration is chosen on validation, then fitted on training and validation, and judged once on
-test. Run as `python -m benchmarks.families.image`.
+Run as `python -m benchmarks.families.image`.
 """
 
 from __future__ import annotations
 
-import tempfile
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from benchmarks.families import media
-from benchmarks.families.media import SEEDS, Rows, Scored
-from tests.unit.trainers.stored import store
+from benchmarks.families import problem, run
+from benchmarks.families.problem import Candidate, Family, Problem, Scores, Usual
 from tests.zipped import digits, packed
-from trainers.configs import ImageCnnConfig
-from trainers.contract import Dataset
-from trainers.data import files
-from trainers.data.split import splits
-from trainers.media_configs import ImageResnetConfig
+from trainers import scoring
 
-CONFIGS = (
-    ImageCnnConfig(width=16, epochs=10, augmentation="light"),
-    ImageResnetConfig(width=16, depth=1, epochs=8),
-    ImageResnetConfig(width=16, depth=1, epochs=8, augmentation="light"),
+METRICS = ("accuracy", "log_loss")
+
+
+def problems(seed: int, folder: Path) -> Iterator[Problem]:
+    yield problem.uploaded("digits", seed, METRICS, folder, {"data.zip": packed(digits())})
+
+
+def neighbours(given: Problem) -> list[Candidate]:
+    default = {"n_neighbors": 5, "weights": "uniform", "p": 2}
+    return problem.grid(default, given.seed, n_neighbors=[1, 3, 5, 7, 9, 15], weights=["uniform", "distance"], p=[1, 2])
+
+
+def machines(given: Problem) -> list[Candidate]:
+    default = {"C": 1.0, "gamma": "scale"}
+    return problem.grid(default, given.seed, C=[1.0, 3.0, 10.0, 30.0, 100.0], gamma=["scale", 0.005, 0.01, 0.03, 0.1])
+
+
+def by_neighbours(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    """Nearest neighbours of pixels; what they give as probabilities is judged, too."""
+    pixels, y = _pixels(given), given.dataset.y
+    model = KNeighborsClassifier(**candidate).fit(pixels[learnt], y[learnt])
+    return scoring.MEASURES["classification"](y[held], model.predict_proba(pixels[held]))
+
+
+def by_machine(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    """A support vector machine on pixels; it gives no probabilities."""
+    return classified(_pixels(given), given, candidate, learnt, held)
+
+
+def classified(
+    features: np.ndarray, given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray
+) -> Scores:
+    """The accuracy of SVC on features `(rows, f)`."""
+    y = given.dataset.y
+    model: Any = SVC(**candidate).fit(features[learnt], y[learnt])
+    return {"accuracy": float(model.score(features[held], y[held]))}
+
+
+def _pixels(given: Problem) -> np.ndarray:
+    """From 0 to 1, `(rows, pixels)`."""
+    pixels: np.ndarray = given.dataset.x.reshape(len(given.dataset.y), -1) / 255
+    return pixels
+
+
+FAMILY = Family(
+    name="image",
+    trainer="image-cnn",
+    seconds=12,
+    problems=problems,
+    usual=(
+        Usual(name="k-nearest neighbours, tuned", candidates=neighbours, answer=by_neighbours),
+        Usual(name="SVC, tuned", candidates=machines, answer=by_machine),
+    ),
 )
-NEIGHBOURS = [partial(KNeighborsClassifier, k) for k in (1, 3, 5, 9)]
-MACHINES = [partial(SVC, C=c) for c in (1, 10, 100)]
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = files.load(store(Path(folder, "set"), {"data.zip": packed(digits())}), "digits")
-    pixels = dataset.x.reshape(len(dataset.y), -1) / 255
-    print(
-        f"{len(dataset.y)} images of {dataset.x.shape[1:]} in {len(dataset.class_names)} classes, {len(SEEDS)} splits"
-    )
-    found: dict[str, list[Scored]] = {}
-    for seed in SEEDS:
-        rows = _rows(dataset, seed)
-        found.setdefault("k-nearest neighbours", []).append(media.library(pixels, dataset.y, rows, NEIGHBOURS))
-        found.setdefault("SVC", []).append(media.library(pixels, dataset.y, rows, MACHINES))
-        found.setdefault("image-resnet or image-cnn", []).append(media.ours(dataset, rows, CONFIGS))
-        print(
-            f"split {seed}: {', '.join(f'{name} {each[-1].accuracy:.4f}' for name, each in found.items())}", flush=True
-        )
-    print(media.table(found))
-
-
-def _rows(dataset: Dataset, seed: int) -> Rows:
-    made = splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=seed)
-    return *made.folds[0], made.test_rows
-
 
 if __name__ == "__main__":
-    main()
+    run.main(FAMILY.name)

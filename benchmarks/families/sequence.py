@@ -1,45 +1,39 @@
 """`sequence` beside seasonal naive: series that statsmodels ships, forecast a season ahead from every origin of the test part.
 
-Five runs a series, each with a season less at its end, so that the parts differ. The architecture and the number of epochs
-are chosen on validation, then the network is fitted on training and validation and judged once on test. Run as
-`python -m benchmarks.families.sequence`.
+Where others have a split's seed, the series has so many seasons less at its end. Run as `python -m benchmarks.families.sequence`.
 """
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from statsmodels import datasets
 
-from tests.unit.trainers.stored import store
-from trainers import metrics, sequence, windows
-from trainers.configs import SequenceConfig
-from trainers.contract import Dataset, Part, TrainResult
-from trainers.data import files, parts
+from benchmarks.families import problem, run
+from benchmarks.families.problem import Candidate, Family, Problem, Scores, Usual
+from trainers import metrics, windows
+from trainers.contract import Part
 
-RUNS = 5
-ARCHITECTURES = ("gru", "tcn", "transformer")
 METRICS = ("rmse", "mae")
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    print(
-        "| series | values | season | metric | seasonal naive | sequence | better in |\n|---|---|---|---|---|---|---|"
-    )
+def problems(seed: int, folder: Path) -> Iterator[Problem]:
     for name, (values, season) in _series().items():
-        pairs = [_compare(values[: len(values) - season * run], season) for run in range(RUNS)]
-        for metric in METRICS:
-            naive, ours = ([pair[side][metric] for pair in pairs] for side in (0, 1))
-            better = sum(mine < theirs for mine, theirs in zip(ours, naive, strict=True))
-            cells = [name, str(len(values)), str(season), metric, _cell(naive), _cell(ours), f"{better} of {RUNS}"]
-            print(f"| {' | '.join(cells)} |", flush=True)
+        shorter = values[: len(values) - season * seed]
+        table = pd.DataFrame({"time": np.arange(len(shorter)), "value": shorter})
+        yield problem.uploaded(
+            name,
+            seed,
+            METRICS,
+            folder,
+            {"data.csv": table.to_csv(index=False)},
+            study={"fixed": {"horizon": season}},
+            time="time",
+            target="value",
+        )
 
 
 def _series() -> dict[str, tuple[np.ndarray, int]]:
@@ -56,57 +50,25 @@ def _series() -> dict[str, tuple[np.ndarray, int]]:
     }
 
 
-def _compare(values: np.ndarray, season: int) -> tuple[dict[str, float], dict[str, float]]:
-    dataset = _dataset(values)
-    split = parts.of(dataset, validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
-    train, validation = split.folds[0]
-    tried = []
-    for architecture in ARCHITECTURES:
-        config = SequenceConfig(architecture=architecture, window=max(8, 2 * season), horizon=season, epochs=40)
-        result, _ = _train(dataset, train, validation, config)
-        tried.append((result.metrics["val/rmse"], result.best_step, architecture))
-    _, epochs, architecture = min(tried)
-    final = replace(config, architecture=architecture, epochs=epochs)
-    learned = np.union1d(train, validation)
-    _, last = _train(dataset, learned, split.test_rows, final)  # of the last epoch, not the one that is best on test
-    return _naive(dataset, learned, split.test_rows, season), last
+def season_before(given: Problem) -> list[Candidate]:
+    return [{"season": given.study["fixed"]["horizon"]}]
 
 
-def _train(
-    dataset: Dataset, train: np.ndarray, held: np.ndarray, config: SequenceConfig
-) -> tuple[TrainResult, dict[str, float]]:
-    """The result, and the metrics of the last epoch."""
-    last: dict[str, float] = {}
-    result = sequence.train(
-        Part(dataset, train),
-        Part(dataset, held),
-        config,
-        lambda _step, reported: last.update(reported),
-        device="cpu",
-        seed=0,
-        objective=("rmse", "minimize"),
-    )
-    return result, {metric: last[f"val/{metric}"] for metric in METRICS}
-
-
-def _naive(dataset: Dataset, train: np.ndarray, held: np.ndarray, season: int) -> dict[str, float]:
+def naive(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
     """The season before each origin once more."""
-    data = windows.prepare(Part(dataset, train), Part(dataset, held), season, season, "cpu")
+    season = candidate["season"]
+    data = windows.prepare(Part(given.dataset, learnt), Part(given.dataset, held), season, season, "cpu")
     again = data.raw(data.x_validation[:, :-1].numpy())
     return metrics.regression(data.y_raw.ravel(), again.ravel())
 
 
-def _dataset(values: np.ndarray) -> Dataset:
-    table = pd.DataFrame({"time": np.arange(len(values)), "value": values})
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store(Path(scratch, "set"), {"data.csv": table.to_csv(index=False)}, time="time", target="value")
-        dataset = files.load(folder, "series")
-    return replace(dataset, times=dataset.x[:, 0])
-
-
-def _cell(values: list[float]) -> str:
-    return f"{statistics.mean(values):.4g} ± {statistics.stdev(values):.2g}"
-
+FAMILY = Family(
+    name="sequence",
+    trainer="sequence",
+    seconds=6,
+    problems=problems,
+    usual=(Usual(name="seasonal naive", candidates=season_before, answer=naive),),
+)
 
 if __name__ == "__main__":
-    main()
+    run.main(FAMILY.name)

