@@ -168,4 +168,5 @@ def _ranks(scores: Tensor, users: Tensor, wanted: Tensor, data: Pairs) -> Tensor
     for row, user in enumerate(users.tolist()):
         if user <= data.users.known:
             scores[row, data.preprocessing["seen"][user - 1]] = -torch.inf
-    return ((scores >= score).sum(1) - 1).clamp_min(0)
+    itself = scores.gather(1, wanted[:, None] - 1) >= score  # unless the user had it in training
+    return (scores >= score).sum(1) - itself.sum(1)

@@ -111,7 +111,7 @@ class Ranker(nn.Module):
             scores = self.scores(self.users(some), vectors, biases, self._is_stranger(some))
             score = scores.gather(1, one[:, None] - 1)
             not_below = (scores >= score).sum(1) - self._seen_not_below(some, scores, score)
-            ranks.append((not_below - 1).clamp_min(0))  # below 0 where the user has it in training
+            ranks.append(not_below - self._is_new(some, one).long())  # less itself, which is not among what was seen
         return torch.cat(ranks).float()
 
     def catalogue(self) -> tuple[Tensor, Tensor]:
@@ -125,6 +125,11 @@ class Ranker(nn.Module):
 
     def _is_stranger(self, users: Tensor) -> Tensor:
         return (users > self.users.known) & self.get_buffer("is_bare")[users]
+
+    def _is_new(self, users: Tensor, items: Tensor) -> Tensor:
+        """Whether a user `(B,)` does not have an item `(B,)` in training."""
+        seen, keys = self.get_buffer("seen"), users * (self.items.known + 1) + items
+        return seen[torch.searchsorted(seen, keys).clamp_max(len(seen) - 1)] != keys
 
     def _seen_not_below(self, users: Tensor, scores: Tensor, score: Tensor) -> Tensor:
         """Of each user, how many of the items of training score at least `(B, 1)`."""

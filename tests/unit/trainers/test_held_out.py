@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unit.trainers import made_interactions, made_series
-from trainers import held_out, loop, recommender, scoring, sequence
+from trainers import held_out, loop, pairs, ranking, recommender, scoring, sequence
 from trainers.configs import RecommenderConfig, SequenceConfig, TrainingConfig
 from trainers.contract import Objective, Part, TrialStopped
 
@@ -108,3 +109,33 @@ def test_a_user_of_whom_nothing_is_known_counts_with_the_popular_items(known: st
     assert are_popular == (known != "features")
     measured = seen.measure(seen.y, seen.predictions)
     assert measured == pytest.approx({name: result.metrics[f"val/{name}"] for name in measured}, rel=1e-4)
+
+
+def test_an_item_that_its_user_has_in_training_is_ranked_behind_each_new_one_that_scores_as_much() -> None:
+    """A test part may hold nothing but what training has, too."""
+    dataset = made_interactions.dataset()
+    learnt, _held = made_interactions.split(dataset)
+    again = Part(dataset, learnt.rows[::5])
+    result = recommender.train(
+        learnt,
+        again,
+        RecommenderConfig(epochs=2, batch_size=64),
+        lambda _step, _metrics: None,
+        device="cpu",
+        seed=0,
+        objective=("loss", "minimize"),
+    )
+
+    seen = held_out.look(result, learnt, again)
+
+    data = pairs.prepare(learnt, again, "cpu")
+    users, items = data.x_validation[:, :2].numpy().T
+    with torch.inference_mode():
+        scores = result.network(torch.nn.functional.pad(data.x_validation[:, :1].float(), (0, 1))).numpy()
+    ranks = [
+        (np.delete(row, data.preprocessing["seen"][user - 1]) >= row[item - 1]).sum()
+        for row, user, item in zip(scores, users, items, strict=True)
+    ]
+    wanted = ranking.measure(users, np.array(ranks), data.relevant)
+    assert seen.measure(seen.y, seen.predictions) == pytest.approx(wanted)
+    assert {name: result.metrics[f"val/{name}"] for name in wanted} == pytest.approx(wanted)
