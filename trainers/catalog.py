@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -58,6 +59,10 @@ METRICS: dict[Task, dict[str, Direction]] = {
 Structured tasks are judged by their trainer's own: `metrics` knows both.
 """
 
+METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,79}")  # with what is put around it at most 100 characters
+TAKEN_METRICS = {"parameters", "model_bytes", "latency_ms", "train_s", "loss", "threshold", "epoch"}
+TAKEN_ENDINGS = ("_low", "_high", "_std")  # what is told of a metric beside its value
+
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("auto", "cross_entropy", "focal"),
     "regression": ("auto", "mse", "huber"),
@@ -105,8 +110,14 @@ class Trainer:
     def __post_init__(self) -> None:
         if ("structured" in self.tasks) != bool(self.metrics):
             raise ValueError(f"{self.name}: a trainer of structured tasks says its metrics, and no other does")
-        if odd := [name for name in self.metrics if not hyper.NAME.fullmatch(name)]:
-            raise ValueError(f"{self.name}: {odd[0]!r} is no name of a metric: use letters, digits, dots, dashes and _")
+        for name in self.metrics:
+            if not METRIC_NAME.fullmatch(name):
+                rule = "use at most 80 letters, digits, dots, dashes and _, a letter or _ first"
+                raise ValueError(f"{self.name}: {name!r} is no name of a metric: {rule}")
+            if name in TAKEN_METRICS or name.endswith(TAKEN_ENDINGS):
+                raise ValueError(
+                    f"{self.name}: the metric {name!r} needs another name: the service uses this one itself"
+                )
 
 
 class UnknownTrainerError(LookupError):

@@ -72,7 +72,7 @@ def fit(
         TrialPruned: of `report`, with the curves of the best epoch so far.
         TrialStopped: of `report`, once the state is offered to the checkpoint.
         NonFiniteError: in the epoch in which a loss or metric is NaN or infinite.
-        ValueError: if the objective is no metric of the task.
+        ValueError: if the objective is no metric of the task, or is not measured.
     """
     worth = _judge(objective, data.task)
     move = optimizers.optimizer(network, config)
@@ -135,7 +135,13 @@ def _judge(objective: Objective, task: Task) -> Callable[[Mapping[str, float]], 
     if task in METRICS and metric not in METRICS[task]:  # a structured one is judged by its trainer's own
         raise ValueError(f"{metric!r} is no metric of {task}; there are {', '.join(METRICS[task])}")
     sign = 1 if direction == "maximize" else -1
-    return lambda metrics: (sign * metrics[f"val/{metric}"], -metrics["val/loss"])
+
+    def worth(metrics: Mapping[str, float]) -> tuple[float, float]:
+        if f"val/{metric}" not in metrics:
+            raise ValueError(f"the trainer names {metric!r} as a metric and did not measure it: give it in every epoch")
+        return sign * metrics[f"val/{metric}"], -metrics["val/loss"]
+
+    return worth
 
 
 def _train_epoch(

@@ -5,7 +5,8 @@ Owns which rows a final model learns from, the bootstrap and the baseline. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,15 @@ def learnt_rows(parts: Splits) -> np.ndarray:
     return np.unique(np.concatenate([rows for fold in parts.folds for rows in fold]))
 
 
-def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tick = lambda _far: None) -> Scores:
+def score(
+    result: TrainResult,
+    learnt: Part,
+    test: Part,
+    *,
+    seed: int,
+    declared: Collection[str] = (),
+    tick: Tick = lambda _far: None,
+) -> Scores:
     """Scores a model on rows that neither it nor the search has seen.
 
     Args:
@@ -57,7 +66,11 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
         learnt: the rows whose targets the trivial answer is made of.
         test: the rows to score on.
         seed: of the bootstrap.
+        declared: of a structured task, the metrics that the trainer names.
         tick: is told `test/rows` predicted and `test/resamples` drawn.
+
+    Raises:
+        AnswersError: of a structured task, the trainer's file is of no use.
     """
     if test.dataset.kind in {"interactions", "series"} or test.dataset.task == "language":
         seen = held_out.look(result, learnt, test, tick)
@@ -69,8 +82,9 @@ def score(result: TrainResult, learnt: Part, test: Part, *, seed: int, tick: Tic
     predicted = predict(result, test, tick)
     if task == "structured":
         own = answers.load(result.answers)
-        measure: Measure = own.score
-        predicted = np.array(own.answers(predicted, result.preprocessing), dtype=object)
+        measure: Measure = answers.checked(own.score, declared)
+        facts = json.loads(json.dumps(result.preprocessing))  # what the exported model reads, and it gives float64
+        predicted = np.array(own.answers(predicted.astype(np.float64), facts), dtype=object)
     else:
         measure = MEASURES[task]
     groups = test.dataset.groups

@@ -5,6 +5,7 @@ Owns the one place where the test part is read.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +28,15 @@ def refit(
     device: str,
     seed: int,
     threshold: float | None = None,
+    declared: Collection[str] = (),
 ) -> tuple[TrainResult, Scores]:
     """Trains on training and validation part together, through all epochs of the config, and scores the model.
 
     The trainer is given validation rows as always, since it may look at their form; it has learnt from them, and its last
     epoch counts whatever it measures there. So the model decides between two classes by the `threshold` that was chosen when
     there were rows to choose it on, and by none that the trainer chooses now.
+
+    Of a trainer of structured tasks `declared` are the metrics that it names.
 
     Scoring reports how far it is, in the step of the last epoch: so it is no silence, and can be stopped.
 
@@ -52,7 +56,9 @@ def refit(
         facts={name: value for name, value in result.facts.items() if name != "val/threshold"},
     )
     test = Part(dataset, np.sort(parts.test_rows))
-    scores = scoring.score(result, learnt, test, seed=seed, tick=lambda far: report(result.best_step, far))
+    scores = scoring.score(
+        result, learnt, test, seed=seed, declared=declared, tick=lambda far: report(result.best_step, far)
+    )
     return result, scores
 
 

@@ -103,6 +103,7 @@ def _train(run: Run, device: str, tell: Tell, saving: Saving) -> Done:
             device=device,
             seed=attempt.seed,
             threshold=attempt.threshold,
+            declared=trainer.metrics,
         )
         scored = _checked(result.best_step, {**result.facts, **refit.as_metrics(scores)})
         return _done(result, dataset, Path(run.folder), scored, best_step=result.best_step)

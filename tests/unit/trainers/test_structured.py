@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from tests.unit.trainers.stored import lines, store
@@ -22,6 +23,9 @@ from trainers.contract import Dataset, Part, TrainResult
 from trainers.data import files, keys, on_device, parts, profile
 from trainers.data.faults import FaultsError
 from trainers.tasks import Problem
+from tuner.domain.spec import RESOURCE_METRICS
+from tuner.wire_attempts import Metrics
+from tuner.worker import refit
 
 WORDS = ["is small", "is large"]
 ANSWERS = """
@@ -160,8 +164,21 @@ def test_a_trainer_names_its_metrics_or_is_none() -> None:
     for wrong in ({"tasks": ("structured",)}, {"metrics": {"right": "maximize"}}):
         with pytest.raises(ValueError, match="a trainer of structured tasks says its metrics"):
             replace(ours, **wrong)
-    with pytest.raises(ValueError, match="'right@1' is no name of a metric"):
-        replace(own, metrics={"right@1": "maximize"})
+    for odd in ("right@1", "3gram_error", "x" * 81):
+        with pytest.raises(ValueError, match=f"'{odd}' is no name of a metric"):
+            replace(own, metrics={odd: "maximize"})
+    for taken in (*RESOURCE_METRICS, "loss", "threshold", "epoch", "right_low", "right_high", "right_std"):
+        with pytest.raises(ValueError, match=f"'{taken}' needs another name"):
+            replace(own, metrics={"right": "maximize", taken: "maximize"})
+
+
+def test_the_longest_name_of_a_metric_travels_with_all_that_is_told_of_it() -> None:
+    name = "x" * 80
+    replace(catalog.get("tabular-mlp"), tasks=("structured",), metrics={name: "maximize"})
+
+    told = refit.as_metrics(scoring.Scores({name: scoring.Interval(0.5, 0.4, 0.6)}, {name: 0.1}))
+    told |= {f"val/{name}_std": 0.1}
+    assert TypeAdapter(Metrics).validate_python(told) == told
 
 
 def test_what_classes_need_is_refused() -> None:
@@ -218,3 +235,84 @@ def test_a_result_without_answers_is_refused_before_it_is_written(
         with pytest.raises(ValueError, match=why):
             export.save_model(replace(result, answers=given), tmp_path / "model", dataset)
     assert not (tmp_path / "model").exists()
+
+
+EXACT = """
+from pathlib import Path
+
+def answers(outputs, preprocessing):
+    made = [f"{preprocessing['names'][str(row.argmax())]} {round(row.max(), 3)}" for row in outputs]
+    Path(__file__).with_name("made").write_text("\\n".join(made))
+    return made
+
+def score(labels, answers):
+    return {"right": 1.0}
+"""
+
+
+def test_the_texts_that_are_scored_are_those_that_a_model_serves(
+    fitted: tuple[Dataset, TrainResult, Part, Part], tmp_path: Path
+) -> None:
+    dataset, result, learnt, test = fitted
+    (tmp_path / "exact.py").write_text(EXACT)
+    facts = {**result.preprocessing, "names": dict(enumerate(WORDS))}  # JSON has no numbers as keys
+    result = replace(result, answers=tmp_path / "exact.py", preprocessing=facts)
+    scoring.score(result, learnt, test, seed=0)
+
+    export.save_model(result, tmp_path / "model", dataset)
+    served = mlflow.pyfunc.load_model(tmp_path / "model").predict(
+        pd.DataFrame(dataset.x[test.rows], columns=list("ab"))
+    )
+    assert served["prediction"].tolist() == (tmp_path / "made").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("import pandas as pd", "pandas"),
+        ("from trainers.data import files", "trainers.data"),
+        ("from . import words", r"\."),
+        ("from .words import WORDS", r"\.words"),
+        ("def late():\n    import scipy.signal", "scipy.signal"),
+    ],
+)
+def test_a_file_that_needs_more_than_a_models_host_has_is_refused_before_it_runs(
+    tmp_path: Path, line: str, named: str
+) -> None:
+    (tmp_path / "words.py").write_text(f"import os.path\nimport numpy.linalg\n{line}\n{ANSWERS}\n1 / 0")
+    with pytest.raises(
+        answers.AnswersError, match=f"imports {named}, which .* import numpy and the standard library alone"
+    ):
+        answers.load(tmp_path / "words.py")
+
+
+@pytest.mark.parametrize(
+    ("score", "why"),
+    [
+        ("{}", "does not give right for all"),
+        ("{'right': 1.0, **{label: 1.0 for label in labels}}", "does not give is (small|large) for all"),
+        ("{'right': float('nan')}", "gives nan as right"),
+        ("{'right': 1.0, 'odd': float('inf')}", "gives inf as odd"),
+    ],
+)
+def test_a_score_that_is_not_the_same_metrics_for_any_rows_is_told(
+    fitted: tuple[Dataset, TrainResult, Part, Part], tmp_path: Path, score: str, why: str
+) -> None:
+    _dataset, result, learnt, test = fitted
+    lines_ = ANSWERS.partition("    return {")[0]
+    (tmp_path / "words.py").write_text(f"{lines_}    return {score}")
+    rows = np.concatenate([test.rows[:2], test.rows[test.dataset.y[test.rows] != test.dataset.y[test.rows[0]]][:1]])
+    with pytest.raises(answers.AnswersError, match=why):
+        scoring.score(
+            replace(result, answers=tmp_path / "words.py"),
+            learnt,
+            Part(test.dataset, rows),
+            seed=0,
+            declared={"right": "maximize"},
+        )
+
+
+def test_an_objective_that_is_not_measured_is_told() -> None:
+    worth = loop._judge(("right", "maximize"), "structured")
+    with pytest.raises(ValueError, match="names 'right' as a metric and did not measure it"):
+        worth({"val/loss": 1.0, "val/wrong": 1.0})
