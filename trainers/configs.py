@@ -78,7 +78,11 @@ class TrainingConfig:
     )
     gradient_clip: float = number(0.0, 0.0, 1e6, "Greatest norm of the gradient; 0 is off.", log=True)
     early_stopping_patience: int = whole(
-        0, 0, 10_000, "Epochs without improvement of the objective before training stops; 0 is off."
+        0,
+        0,
+        10_000,
+        "Epochs without improvement before training stops; 0 is off. It is one where the objective is better, or the same "
+        "with a smaller loss on validation.",
     )
     mixed_precision: bool = switch("bfloat16 for the forward pass in training on CUDA; elsewhere without effect.")
     augmentation: str = choice("none", PRESETS, "Preset of the strengths below.")
