@@ -5,14 +5,16 @@ for an image of any size; an answer has a `score` from 0 to 1 beside each box. B
 """
 
 import json
-from functools import lru_cache
 
 import numpy as np
 
 LEAST_SCORE = 0.1
 MOST_BOXES = 100
-MOST_KEPT = 10_000  # rows, of which a bootstrap draws the same again and again
 SAME = 0.5  # of two boxes: what they share of what both cover
+FEW = 10_000  # pairs
+
+Judged = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_judged: dict[tuple[str, str], Judged] = {}  # a bootstrap draws the same rows again and again
 
 
 def answers(outputs: np.ndarray, preprocessing: dict) -> list[str]:
@@ -55,12 +57,14 @@ def read(text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         boxes = np.array([each["box"] for each in found], float).reshape(len(found), 4)
         scores = np.array([each.get("score", 1.0) for each in found], float)
         names = [str(each["class"]) for each in found]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f'{text[:80]!r} is no list of {{"class": NAME, "box": [left, top, right, bottom]}}') from error
     if not (boxes[:, :2] < boxes[:, 2:]).all() or boxes.min(initial=0) < 0 or boxes.max(initial=0) > 1:
         raise ValueError(
             f"{text[:80]!r} has a box that is empty or not within 0 and 1: give shares of width and height"
         )
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(f"{text[:80]!r} has a score that is not from 0 to 1")
     return names, boxes, scores
 
 
@@ -75,38 +79,48 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def score(labels: np.ndarray, answers: np.ndarray) -> dict[str, float]:
     """The mean over the labels' classes of the average precision at an overlap of one half.
 
-    As Everingham et al. 2010, "The Pascal visual object classes challenge", with the area under all points of the curve.
+    As Everingham et al. 2010, "The Pascal visual object classes challenge", with the area under all points of the curve. It has a
+    point where the score changes, so that it does not matter in which order rows come. Where no label has an object it is 1 if
+    no box was found, and else 0.
     """
-    judged = [_judged(label, answer) for label, answer in zip(labels, answers, strict=True)]
-    wanted = np.concatenate([each[0] for each in judged])
-    names, scores, hits = (np.concatenate([each[i] for each in judged]) for i in (1, 2, 3))
+    if len(_judged) > max(FEW, 4 * len(labels)):
+        _judged.clear()
+    judged = []
+    for pair in zip(labels, answers, strict=True):
+        if pair not in _judged:
+            _judged[pair] = _judge(*pair)
+        judged.append(_judged[pair])
+    wanted, names, scores, hits = (np.concatenate(each) for each in zip(*judged, strict=True))
+    if not len(wanted):
+        return {"mean_average_precision": float(not len(names))}
     found = [
-        _average_precision(scores[names == name], hits[names == name], count)
+        _average_precision(scores[_named(names, name)], hits[_named(names, name)], count)
         for name, count in zip(*np.unique(wanted, return_counts=True), strict=True)
     ]
-    return {"mean_average_precision": float(np.mean(found)) if found else 0.0}
+    return {"mean_average_precision": float(np.mean(found))}
 
 
-@lru_cache(MOST_KEPT)
-def _judged(label: str, answer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _judge(label: str, answer: str) -> Judged:
     """The label's classes; and of the answer classes, scores, and which boxes hit one that no likelier box has hit."""
     wanted, places, _ = read(label)
     names, boxes, scores = read(answer)
     free, hits = np.ones(len(wanted), bool), np.zeros(len(names), bool)
-    for i, name in enumerate(names):
-        fits = (
-            overlaps(boxes[i : i + 1], places)[0] * (np.array(wanted, dtype=object) == name)
-            if len(wanted)
-            else np.zeros(1)
-        )
+    kinds = np.array(wanted, dtype=object)
+    for i, name in enumerate(names if wanted else []):
+        fits = overlaps(boxes[i : i + 1], places)[0] * _named(kinds, name)
         best = int(fits.argmax())
         if fits[best] >= SAME and free[best]:
             hits[i], free[best] = True, False
-    return np.array(wanted, dtype="U"), np.array(names, dtype="U"), scores, hits
+    return kinds, np.array(names, dtype=object), scores, hits
+
+
+def _named(names: np.ndarray, name: str) -> np.ndarray:
+    return names == np.array([name], dtype=object)  # a text of numpy's own loses a NUL at its end
 
 
 def _average_precision(scores: np.ndarray, hits: np.ndarray, wanted: int) -> float:
-    hit = hits[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(best_from_here[hit].sum() / wanted)
+    order = np.argsort(-scores, kind="stable")
+    points = np.flatnonzero(np.diff(scores[order], append=-1.0))  # behind the last box of each score
+    hit = np.cumsum(hits[order])[points]
+    best_from_here = np.maximum.accumulate((hit / (points + 1))[::-1])[::-1]
+    return float((np.diff(hit, prepend=0) * best_from_here).sum() / wanted)

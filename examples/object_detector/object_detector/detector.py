@@ -27,6 +27,7 @@ from trainers.tasks import Problem
 
 HALVINGS = 3
 STRIDE = 2**HALVINGS  # pixels of a cell
+LEAST_SIDE = 1e-3  # cells
 RARE = 0.05  # cells with an object, as the first guess
 
 
@@ -90,6 +91,10 @@ def train(
     data = on_device.prepare(train_part, validation_part, device)
     labels = train_part.dataset.y[train_part.rows]
     objects = sorted({name for label in labels for name in answers.read(label)[0]})
+    if not objects:
+        raise ValueError(
+            "no label of the training part has an object: bring images with boxes, or make that part larger"
+        )
     data = replace(data, preprocessing={**data.preprocessing, "objects": objects})
     channels, height, width = data.x_train.shape[1:]
     network = Detector(channels, len(objects), config).to(device)
@@ -120,22 +125,22 @@ def targets(labels: Sequence[str], objects: Sequence[str], height: int, width: i
         for name, (left, top, right, bottom) in zip(names, in_cells, strict=True):
             if name in objects:
                 x, y = (left + right) / 2, (top + bottom) / 2
-                size = math.log(right - left), math.log(bottom - top)
-                made[i, int(y) * columns + int(x)] = (1, x % 1, y % 1, *size, objects.index(name))
+                size = (math.log(max(side, LEAST_SIDE)) for side in (right - left, bottom - top))
+                row, column = min(int(y), rows - 1), min(int(x), columns - 1)  # rounding may give the edge itself
+                made[i, row * columns + column] = (1, x - column, y - row, *size, objects.index(name))
     return torch.from_numpy(made)
 
 
 def loss(said: Tensor, targets: Tensor, *, box_weight: float) -> Tensor:
-    """A mean over objects: of finding them (and nothing else), of their boxes, of their classes."""
+    """A mean over images, as the loop wants it: of finding objects (and nothing else), of their boxes, of their classes."""
     there = targets[:, :, 0] == 1
-    objects = there.sum().clamp_min(1)
     finding = functional.binary_cross_entropy_with_logits(said[:, :, 0], targets[:, :, 0], reduction="sum")
     cells, wanted = said[there], targets[there]
     places = functional.l1_loss(cells[:, 1:3].sigmoid(), wanted[:, 1:3], reduction="sum")
     sizes = functional.l1_loss(cells[:, 3:5], wanted[:, 3:5], reduction="sum")
     classes = functional.cross_entropy(cells[:, 5:], wanted[:, 5].long(), reduction="sum")
-    return (finding + box_weight * (places + sizes) + classes) / objects
+    return (finding + box_weight * (places + sizes) + classes) / len(said)
 
 
 def measured(labels: np.ndarray, preprocessing: dict, outputs: np.ndarray) -> dict[str, float]:
-    return answers.score(labels, np.array(answers.answers(outputs, preprocessing), dtype=object))
+    return answers.score(labels, np.array(answers.answers(outputs.astype(float), preprocessing), dtype=object))

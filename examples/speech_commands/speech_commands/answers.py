@@ -1,8 +1,10 @@
 """What the network's output says, and how far that is from what was said. Travels in every model: needs numpy alone."""
 
-from functools import lru_cache
-
 import numpy as np
+
+FEW = 10_000  # pairs
+
+_edits: dict[tuple[str, str], int] = {}  # a bootstrap draws the same rows again and again
 
 
 def answers(outputs: np.ndarray, preprocessing: dict) -> list[str]:
@@ -22,14 +24,19 @@ def answers(outputs: np.ndarray, preprocessing: dict) -> list[str]:
 
 def score(labels: np.ndarray, answers: np.ndarray) -> dict[str, float]:
     """Edits of all rows to a character of what was said, which may be over 1; and the share of rows without any."""
-    edits = [distance(label, answer) for label, answer in zip(labels, answers, strict=True)]
+    if len(_edits) > max(FEW, 4 * len(labels)):
+        _edits.clear()
+    edits = []
+    for pair in zip(labels, answers, strict=True):
+        if pair not in _edits:
+            _edits[pair] = distance(*pair)
+        edits.append(_edits[pair])
     return {
         "character_error_rate": sum(edits) / sum(map(len, labels)),
         "exact_match": sum(edit == 0 for edit in edits) / len(edits),
     }
 
 
-@lru_cache(10_000)  # a bootstrap draws the same rows again and again
 def distance(a: str, b: str) -> int:
     """Insertions, deletions and substitutions from one text to the other (Levenshtein 1966)."""
     row = list(range(len(b) + 1))

@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,10 @@ LEFT, RIGHT = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 1.0, 1.0]
         ([("cat", LEFT), ("cat", RIGHT)], [("cat", LEFT, 0.9)], 0.5),
         ([("cat", LEFT), ("dog", RIGHT)], [("cat", LEFT, 0.9)], 0.5),  # of two classes one
         ([], [("cat", LEFT, 0.9)], 0.0),
+        ([], [], 1.0),
+        ([("cat", LEFT)], [("cat", RIGHT, 0.9), ("cat", LEFT, 0.9)], 0.5),  # of equal scores none comes first
+        ([("cat", LEFT)], [("cat", LEFT, 0.9), ("cat", RIGHT, 0.9)], 0.5),
+        ([("cat", LEFT), ("cat\0", LEFT), ("cat\0", RIGHT)], [("cat", LEFT, 0.9)], 0.5),
     ],
 )
 def test_average_precision_by_hand(detector: Answers, label: Any, answer: Any, value: float) -> None:
@@ -112,6 +117,32 @@ def test_a_label_scores_as_a_perfect_answer_and_nonsense_is_told(detector: Answe
         ('[{"box": [0, 0, 1, 1]}]', "is no list of"),
         (written(("cat", [10, 10, 30, 30])), "give shares of width and height"),
         (written(("cat", [0.3, 0.1, 0.2, 0.4])), "a box that is empty"),
+        ("[" * 100_000, "is no list of"),
+        (written(("cat", [0, 0, 1, 10**400])), "is no list of"),
+        (written(("cat", LEFT, float("nan"))), "a score that is not from 0 to 1"),
     ):
         with pytest.raises(ValueError, match=why):
             detector.score(np.array([nonsense]), labels[:1])
+
+
+def test_rows_in_any_order_score_the_same_where_scores_are_equal(detector: Answers) -> None:
+    labels = np.array([written(("cat", LEFT))] * 6, dtype=object)
+    said = np.array([written(("cat", box, 0.5)) for box in (LEFT, RIGHT, RIGHT, LEFT, RIGHT, LEFT)], dtype=object)
+    orders = [np.random.default_rng(seed).permutation(6) for seed in range(20)]
+
+    assert {detector.score(labels[order], said[order])["mean_average_precision"] for order in orders} == {0.25}
+
+
+@pytest.mark.parametrize("file", [SPEECH, BOXES], ids=["speech", "boxes"])
+def test_each_of_many_rows_is_judged_once_for_all_draws(file: Path) -> None:
+    """Also where there are more than are kept in any case."""
+    own = answers.load(file)
+    rows = range(12_000)
+    texts = [written(("cat", [0.0, 0.0, 0.5, 0.5 + i / 1e5])) if file == BOXES else str(i) for i in rows]
+    labels, said = np.array(texts, dtype=object), np.roll(np.array(texts, dtype=object), 1)
+    spent_s = []
+    for _draw in range(2):
+        began = process_time()
+        own.score(labels, said)
+        spent_s.append(process_time() - began)
+    assert spent_s[1] < spent_s[0] / 3
