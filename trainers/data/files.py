@@ -126,13 +126,8 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     if source.target is None:
         return _read_language(table, source, name, notes)
     _refuse_unknown(table, source)
-    target = targets.read(
-        table,
-        source.target,
-        accepted.task if accepted else source.task,
-        accepted.class_names if accepted else None,
-        notes,
-    )
+    task, class_names = (accepted.task, accepted.class_names) if accepted else (source.task, None)
+    target = targets.read(table, source.target, task, class_names, notes)
     part_rows = _part_rows(table, source)
     targets.refuse_small_classes(table, source.target, target, part_rows)
     kind: Kind = "text" if source.text is not None else "tabular" if x is None or x.ndim == 2 else "image"
