@@ -114,7 +114,8 @@ class Dataset:
             Interactions and series are such tables, whose columns have roles. Of labelled series float64
             `(rows, steps, values)`, a row a series: NaN is a missing value, and so is all behind the last step.
         y: `(rows,)`: class indices `0..classes-1`, or float targets; 1 for each event of a recommendation or text of a
-            language; of a structured task str, as its owner wrote them: what they mean is the trainer's business.
+            language; of a structured task str, as its owner wrote them but for blanks at their ends: what they mean is the
+            trainer's business.
         feature_names: one per column for tabular data, the text's column, empty for images.
         class_names: one per class, empty where there are none.
         digest: `sha256:…` over shape, type and bytes of x and y.

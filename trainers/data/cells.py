@@ -53,6 +53,11 @@ def without_missing(texts: pd.Series, missing: frozenset[str] = MISSING) -> pd.S
     return stripped.mask(stripped.str.lower().isin(missing))
 
 
+def composed(texts: pd.Series) -> pd.Series:
+    """Texts with one character for a letter and its accent, which macOS writes as two."""
+    return texts.str.normalize("NFC")
+
+
 def has_own_words(raw: pd.Series) -> bool:
     """Whether a word of the file stands for a missing value that pandas would take for text."""
     absent = raw[without_missing(raw).isna()].dropna()

@@ -6,7 +6,7 @@ Owns the rules that need the whole data set: its parts, the rows of each class, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,7 +110,8 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     are_arrays = next(iter(paths.values())).suffix == ".npz"
     _refuse_mixed(source, are_arrays=are_arrays)
     if _are_zips(paths):
-        return _interactions(name, *zipped_tables.read(paths, source, notes), accepted=accepted, notes=notes)
+        read = zipped_tables.read(paths, source, accepted.columns if accepted else None, notes)
+        return _interactions(name, *read, accepted=accepted, notes=notes)
     if are_arrays:
         x, table = arrays.read(paths)
         source = replace(source, target=arrays.TARGET, split_column=None)
@@ -125,13 +126,8 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
     if source.target is None:
         return _read_language(table, source, name, notes)
     _refuse_unknown(table, source)
-    target = targets.read(
-        table,
-        source.target,
-        accepted.task if accepted else source.task,
-        accepted.class_names if accepted else None,
-        notes,
-    )
+    task, class_names = (accepted.task, accepted.class_names) if accepted else (source.task, None)
+    target = targets.read(table, source.target, task, class_names, notes)
     part_rows = _part_rows(table, source)
     targets.refuse_small_classes(table, source.target, target, part_rows)
     kind: Kind = "text" if source.text is not None else "tabular" if x is None or x.ndim == 2 else "image"
@@ -173,12 +169,12 @@ def _interactions(
     name: str,
     table: Table,
     source: Source,
-    own: Mapping[str, Table],
+    own: Mapping[str, Column],
     *,
     accepted: DatasetInfo | None,
     notes: list[str],
 ) -> Dataset:
-    _refuse_unknown(table, source)
+    _refuse_unknown(table, source, own)
     described, target = interactions.read(table, source, accepted.columns if accepted else None, notes, own)
     return _made(name, "interactions", _encode(table, described), described, target, _part_rows(table, source))
 
@@ -225,14 +221,14 @@ def _made(
     )
 
 
-def _refuse_unknown(table: Table, source: Source) -> None:
-    """Refuses what the owner says of columns that are not there, or are something else."""
-    there = some(table.columns)
+def _refuse_unknown(table: Table, source: Source, own: Collection[str] = ()) -> None:
+    """Refuses what the owner says of columns that are not there, in `own` of other tables either, or are something else."""
+    there = some({**table.columns, **dict.fromkeys(own)})
     named = [name for name in (*source.columns, source.split_column, source.text) if name is not None]
     faults = [
         table.fault(f"there is no such column, as {SOURCE} says: there are {there}", column=name)
         for name in named
-        if name not in table.columns and source.columns.get(name) != "ignore"
+        if name not in table.columns and source.columns.get(name) != "ignore" and name not in own
     ]
     if source.split_column is not None and len(table.files) > 1:
         faults.append(table.fault("give parts as files or by a split column, not both", column=source.split_column))

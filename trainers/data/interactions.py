@@ -30,7 +30,7 @@ def are_said(source: Source) -> bool:
 
 
 def read(
-    table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str], own: Mapping[str, Table]
+    table: Table, source: Source, accepted: tuple[Column, ...] | None, notes: list[str], own: Mapping[str, Column]
 ) -> tuple[tuple[Column, ...], Target]:
     """The columns by role, in the order user, item, time, features of users, features of items; and the ratings.
 
@@ -39,7 +39,7 @@ def read(
         source: what its owner says.
         accepted: the columns as they were accepted, without names of users and items; None to find out.
         notes: what the owner should know is added here.
-        own: tables of users and items by role, where features have such: what those are is found out there, a row each.
+        own: by name what columns of tables of users and items are, where features have such: it was found out there.
 
     Raises:
         FaultsError: for columns that are not there, rows without user, item, time or rating, and features that change.
@@ -55,6 +55,27 @@ def read(
         _refuse_changing(table, named)
         notes.insert(0, _about(table, named, target))
     return named, target
+
+
+def feature(table: Table, name: str, role: str, said: Mapping[str, ColumnKind], notes: list[str]) -> Column:
+    """What a column is that is neither the users' nor the items' own; `ignore` where it is of no use.
+
+    Args:
+        table: as its owner has written it: that of the interactions, or of users or items alone.
+        name: of the column.
+        role: that it has.
+        said: kinds that the owner says.
+        notes: what the owner should know is added here.
+
+    Raises:
+        FaultsError: for values that are not of its kind, or too large.
+    """
+    column = columns.describe(table, name, said.get(name), notes)
+    if column.kind != "ignore" and (
+        faults := columns.too_large(table, name, columns.encode(column, table.columns[name]))
+    ):
+        raise FaultsError(*faults)
+    return replace(column, role=role)
 
 
 def without_names(described: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -106,10 +127,14 @@ def _target(table: Table, source: Source) -> Target:
     return Target("recommendation", np.ones(table.rows))
 
 
-def _describe(table: Table, source: Source, own: Mapping[str, Table], notes: list[str]) -> tuple[Column, ...]:
+def _describe(table: Table, source: Source, own: Mapping[str, Column], notes: list[str]) -> tuple[Column, ...]:
     roles = _roles(source)
-    owned = {name: each for role, each in own.items() for name in each.columns if roles.get(name) == FEATURE[role]}
-    described = [_column(owned.get(name, table), name, role, source.columns, notes) for name, role in roles.items()]
+    described = [
+        _with_missing(table, own[name])
+        if name in own and own[name].role == role
+        else _column(table, name, role, source.columns, notes)
+        for name, role in roles.items()
+    ]
     used = {*roles, source.rating, source.split_column}
     unused = [name for name in table.columns if name not in used]
     if unused:
@@ -126,17 +151,18 @@ def _column(table: Table, name: str, role: str, said: Mapping[str, ColumnKind], 
             detail = f"{len(names)} different {role}s: give at least 2, and at most {LARGEST}"
             raise FaultsError(table.fault(detail, column=name))
         return Column(name, "category", role=role)
-    column = columns.describe(table, name, said.get(name), notes)
-    if column.kind != "ignore" and (
-        faults := columns.too_large(table, name, columns.encode(column, table.columns[name]))
-    ):
-        raise FaultsError(*faults)  # here, where the table is the one that its owner has written
+    column = feature(table, name, role, said, notes)
     if role == TIME:
         _refuse_missing(table, name, role)
         if column.kind not in TIMES:
             detail = f"a time is a date or a number, and this is read as {column.kind}: say which under columns"
             raise FaultsError(table.fault(detail, column=name))
-    return replace(column, role=role)
+    return column
+
+
+def _with_missing(table: Table, column: Column) -> Column:
+    """A feature out of a table of users or items with how many interactions lack it, also as that table lacks them."""
+    return replace(column, missing=int(columns.as_text(table.columns[column.name]).isna().sum()))
 
 
 def _names(table: Table, name: str) -> tuple[str, ...]:

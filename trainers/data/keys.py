@@ -43,7 +43,7 @@ def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, t
         raise FaultsError(Fault(file=dataset.name, detail=detail))
     if group is not None:
         table = _read(dataset, folder, group)
-        codes, _ = pd.factorize(columns.as_text(table.columns[group]), sort=True, use_na_sentinel=True)
+        codes, _ = pd.factorize(cells.composed(columns.as_text(table.columns[group])), sort=True, use_na_sentinel=True)
         groups = codes.astype(np.int64)
         if (of_rows := _series(dataset, table)) is not None:
             groups = labelled_series.one_each(table, group, of_rows, groups, "group")

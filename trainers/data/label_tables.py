@@ -6,18 +6,16 @@ No model is given them.
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pandas as pd
 
-from trainers.data import texts
-from trainers.data.faults import MOST_TOLD, FaultsError, short, some
+from trainers.data import tables
+from trainers.data.faults import MOST_TOLD, Fault, FaultsError, short, some
+from trainers.data.source import Source
 from trainers.data.tables import Cells, File, Table
 from trainers.data.zips import Member, Zip
 
@@ -31,7 +29,7 @@ class Told:
 
     Attributes:
         cells: by column, `file` left out.
-        line: where it stands.
+        line: where it begins.
         delimiter: between the cells of the table.
     """
 
@@ -56,41 +54,33 @@ def read(archive: Zip, table: Member, members: list[Member], encoding: str | Non
     Raises:
         FaultsError: it is no such table, or names files that are not there.
     """
-    text = texts.decode(table.name, archive.read(table), encoding)
-    delimiter = texts.sniff_delimiter(text)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-    names = [name.strip() for name in reader.fieldnames or ()]
-    if not {FILE, LABEL} <= {*names}:
-        raise FaultsError(archive.fault(table, f"has the columns {some(names) or 'nothing'}: give it file and label"))
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise FaultsError(archive.fault(table, f"has two columns {short(twice[0])!r}: rename one"))
-    reader.fieldnames = names
+    name = f"{table.name} in {archive.file}"
+    given = tables.read_text(name, archive.read(table), Source(encoding=encoding))
+    assert given.lines is not None
+    if not {FILE, LABEL} <= {*given.columns}:
+        raise FaultsError(
+            Fault(file=name, detail=f"it has the columns {some(given.columns)}: give it file and label", row=1)
+        )
     there = {_composed(each.path) for each in members}
     rows: dict[tuple[str, ...], Told] = {}
-    faults: list[str] = []
-    try:
-        for row in reader:
-            path = _composed((*table.path[:-1], *PurePosixPath(row[FILE].strip()).parts))
-            beyond = "".join(row.pop(None, []))  # more cells than the header has
-            cells = {name: cell.strip() for name, cell in row.items() if name != FILE}
-            if why := _why_refused(row[FILE], cells, beyond, rows.get(path), is_there=path in there):
-                faults.append(f"row {reader.line_num}: {why}")
-            rows[path] = Told(cells, reader.line_num, delimiter)
-            if len(faults) == MOST_TOLD:
-                break
-    except csv.Error as error:
-        faults.append(f"row {reader.line_num}: it is no table ({error}): look for a quote that is not closed")
+    faults: list[Fault] = []
+    stripped = [column.values.str.strip() for column in given.columns.values()]
+    for record, row in enumerate(zip(*stripped, strict=True), 1):
+        cells = dict(zip(given.columns, row, strict=True))
+        file, line = cells.pop(FILE), given.lines.of(record)
+        path = _composed((*table.path[:-1], *PurePosixPath(file).parts))
+        if why := _why_refused(file, cells, rows.get(path), is_there=path in there):
+            faults.append(Fault(file=name, row=line, detail=why))
+        rows[path] = Told(cells, line, given.delimiter)
+        if len(faults) == MOST_TOLD:
+            break
     if faults:
-        raise FaultsError(*(archive.fault(table, detail) for detail in faults))
+        raise FaultsError(*faults)
     return [rows.get(_composed(each.path)) for each in members]
 
 
-def _why_refused(
-    file: str, cells: Mapping[str, str], beyond: str, before: Told | None, *, is_there: bool
-) -> str | None:
+def _why_refused(file: str, cells: Mapping[str, str], before: Told | None, *, is_there: bool) -> str | None:
     """What is wrong with a row, or None."""
-    if beyond.strip():
-        return f"more cells than the header has: quote cells that hold the delimiter ({short(beyond)!r})"
     if not is_there:
         return f"there is no file {short(file)!r}: mend the path"
     if not cells[LABEL]:

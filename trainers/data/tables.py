@@ -161,7 +161,12 @@ def read_text(name: str, raw: bytes, source: Source) -> File:
     if ragged:
         raise FaultsError(*(_ragged(name, lines, names, delimiter, *each) for each in ragged[:MOST_TOLD]))
     columns = {each: Cells("text", _text(table.column(i))) for i, each in enumerate(names)}
-    return File(name, _with_rows(name, columns, table.num_rows), table.num_rows, lines, delimiter)
+    _with_rows(name, columns, table.num_rows)
+    if columns[names[-1]].values.iloc[-1].endswith(("\n", "\r")) and not text.rstrip().endswith('"'):
+        raise FaultsError(
+            Fault(file=name, row=lines.of(table.num_rows), detail="a quote in it is not closed: close it, or double it")
+        )
+    return File(name, columns, table.num_rows, lines, delimiter)
 
 
 def _ragged(file: str, lines: texts.Lines, names: list[str], delimiter: str, number: int, found: int) -> Fault:

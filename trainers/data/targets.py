@@ -55,9 +55,11 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
         detail = f"there is no column {short(name)!r} to be the target: there are {some(table.columns)}"
         raise FaultsError(table.fault(detail, column=name))
     given = table.columns[name]
-    texts = _texts(given)
+    # what a structured label means is its trainer's business, "null" too
+    texts = _texts(given, frozenset({""}) if task == "structured" else cells.MISSING_TARGETS)
     _refuse_missing(table, name, texts)
     if task == "structured":
+        _refuse_alike(table, name, texts)
         return Target(task, np.array(texts.tolist(), dtype=object))
     numbers = None if given.given == "boolean" else _numbers(table, given, texts)
     whole = numbers is not None and bool((numbers == np.floor(numbers)).all())
@@ -106,9 +108,9 @@ def refuse_small_classes(
         raise FaultsError(*faults)
 
 
-def _texts(given: Cells) -> pd.Series:
+def _texts(given: Cells, missing: frozenset[str]) -> pd.Series:
     if given.given == "text":
-        return cells.without_missing(given.values, cells.MISSING_TARGETS)
+        return cells.without_missing(given.values, missing)
     return columns.as_text(given)
 
 
@@ -117,6 +119,12 @@ def _refuse_missing(table: Table, name: str, texts: pd.Series) -> None:
     if missing.any():
         detail = f"there is no target ({int(missing.sum())} rows have none): give one, or leave the row out"
         raise FaultsError(*table.row_faults(missing, name, [detail] * len(texts)))
+
+
+def _refuse_alike(table: Table, name: str, texts: pd.Series) -> None:
+    if texts.nunique() == 1:
+        detail = f"every row has the label {short(texts.iloc[0])!r}: there is nothing to learn, choose another target"
+        raise FaultsError(table.fault(detail, column=name))
 
 
 def _numbers(table: Table, given: Cells, texts: pd.Series) -> np.ndarray | None:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from trainers.data import columns, tables, zips
+from trainers.data import cells, columns, interactions, tables, zips
 from trainers.data.faults import MOST_TOLD, Fault, FaultsError, short, some
-from trainers.data.info import ITEM, USER
+from trainers.data.info import FEATURE, ITEM, USER, Column
 from trainers.data.source import SOURCE, Source
 from trainers.data.tables import Cells, Table
 
@@ -24,22 +25,26 @@ FILES = {
     "items": ITEM,
 }  # by the name without its extension, what they are of
 EXTENSIONS = (".csv", ".tsv")
+MOST_JOINED_BYTES = 2**31
 
 
-def read(paths: Mapping[str, Path], source: Source, notes: list[str]) -> tuple[Table, Source, dict[str, Table]]:
+def read(
+    paths: Mapping[str, Path], source: Source, accepted: tuple[Column, ...] | None, notes: list[str]
+) -> tuple[Table, Source, dict[str, Column]]:
     """Reads the tables of a zip.
 
     Args:
         paths: by part; there may be one.
         source: what its owner says; features that are not named are all columns of the two tables.
+        accepted: the columns as they were accepted; None to find out.
         notes: what the owner should know is added here.
 
     Returns:
-        The interactions with a column for each feature; what the owner says, with the features named; and the table of users,
-        or of items, by role.
+        The interactions with a column for each feature of use; what the owner says, with these features named; and by name
+        what each column of the tables of users and items is, `ignore` where it stands beside no interaction.
 
     Raises:
-        FaultsError: there are other files, or tables that do not go together.
+        FaultsError: there are other files, or tables that do not go together, or that are too large beside each interaction.
     """
     if source.user is None or source.item is None:
         missing = "user" if source.user is None else "item"
@@ -51,16 +56,37 @@ def read(paths: Mapping[str, Path], source: Source, notes: list[str]) -> tuple[T
     found = _tables(path, source)
     joined = found.pop(INTERACTIONS)
     said = {USER: source.user_features, ITEM: source.item_features}
+    described: dict[str, Column] = {}
+    taken = [*joined.columns]
     for role, table in found.items():
         key = source.user if role == USER else source.item
-        own = [name for name in table.columns if name != key and source.columns.get(name) != "ignore"]
-        _refuse_unfit(joined, table, key, own)
-        said[role] = said[role] or own
-        wanted = [name for name in own if name in said[role]]
-        if others := [name for name in own if name not in wanted]:
+        own = [name for name in table.columns if name != key]
+        kept = [name for name in own if source.columns.get(name) != "ignore"]
+        _refuse_unfit(joined, table, key, [name for name in kept if name in taken])
+        wanted = [name for name in kept if not said[role] or name in said[role]]
+        if others := [name for name in kept if name not in wanted]:
             notes.append(f"{_file(table)}: {some(others)}: ignored, as other features of the {role} are said")
-        joined = _joined(joined, table, key, wanted, role, notes)
-    return joined, replace(source, user_features=tuple(said[USER]), item_features=tuple(said[ITEM])), found
+        known = _described(table, wanted, role, source, accepted, notes)
+        said[role] = [name for name in said[role] or wanted if name in known or name not in own]
+        joined = _joined(joined, table, key, [*known], role, notes)
+        described = {name: Column(name, "ignore") for name in own} | described | known
+        taken += wanted
+    return joined, replace(source, user_features=tuple(said[USER]), item_features=tuple(said[ITEM])), described
+
+
+def _described(
+    table: Table,
+    wanted: list[str],
+    role: str,
+    source: Source,
+    accepted: tuple[Column, ...] | None,
+    notes: list[str],
+) -> dict[str, Column]:
+    """What columns of a table of users, or of items, are that help: found out there, where a row is one of them."""
+    if accepted is not None:
+        return {column.name: column for column in accepted if column.name in wanted}
+    found = [interactions.feature(table, name, FEATURE[role], source.columns, notes) for name in wanted]
+    return {column.name: column for column in found if column.kind != "ignore"}
 
 
 def _tables(path: Path, source: Source) -> dict[str, Table]:
@@ -78,7 +104,7 @@ def _tables(path: Path, source: Source) -> dict[str, Table]:
                     break
                 continue
             file = tables.read_text(member.path[-1], archive.read(member), source)
-            found[what] = Table(file.columns, {"data": file})
+            found[what] = _composed(Table(file.columns, {"data": file}), source)
     if not faults and INTERACTIONS not in found:
         faults.append(Fault(file=path.name, detail="there is no interactions.csv in it, of who had what: add it"))
     if faults:
@@ -86,11 +112,18 @@ def _tables(path: Path, source: Source) -> dict[str, Table]:
     return found
 
 
+def _composed(table: Table, source: Source) -> Table:
+    """The table with users and items who are the same however their accents are written."""
+    keys = [name for name in table.columns if name in {source.user, source.item}]
+    same = {name: Cells("text", cells.composed(table.columns[name].values)) for name in keys}
+    return replace(table, columns={**table.columns, **same})
+
+
 def _file(table: Table) -> str:
     return next(iter(table.files.values())).name
 
 
-def _refuse_unfit(joined: Table, table: Table, key: str, own: list[str]) -> None:
+def _refuse_unfit(joined: Table, table: Table, key: str, twice: list[str]) -> None:
     """Refuses a table of users, or of items, that tells of nobody, of one twice, or by names that are taken."""
     for each in (joined, table):
         if key not in each.columns:
@@ -98,8 +131,7 @@ def _refuse_unfit(joined: Table, table: Table, key: str, own: list[str]) -> None
             raise FaultsError(each.fault(detail, column=key))
     faults = [
         table.fault("another table has a column of this name: rename one, or say columns: ignore", column=name)
-        for name in own
-        if name in joined.columns
+        for name in twice
     ]
     keys = columns.as_text(table.columns[key])
     for wrong, detail in (
@@ -120,6 +152,9 @@ def _joined(joined: Table, table: Table, key: str, wanted: list[str], role: str,
         notes.append(f"{unknown} {role}s of interactions are not in {_file(table)}: no feature of them is known")
     if unused:
         notes.append(f"{unused} {role}s of {short(_file(table))} have no interaction: nothing is learned from them")
+    if (size := _bytes(table, wanted, places)) > MOST_JOINED_BYTES:
+        detail = f"beside each interaction its values take {size / 2**30:.1f} GiB, and {MOST_JOINED_BYTES // 2**30} are allowed: "
+        raise FaultsError(table.fault(detail + "shorten them, or say columns: ignore of some"))
     taken = {
         name: Cells(given.given, given.values.reindex(pd.RangeIndex(len(known))).take(places).reset_index(drop=True))
         for name, given in ((name, table.columns[name]) for name in wanted)
@@ -127,3 +162,10 @@ def _joined(joined: Table, table: Table, key: str, wanted: list[str], role: str,
     for given in taken.values():
         given.values[places < 0] = None
     return Table({**joined.columns, **taken}, joined.files)
+
+
+def _bytes(table: Table, wanted: list[str], places: np.ndarray) -> int:
+    """What columns take when each of their rows stands in all its `places`."""
+    times = np.bincount(places[places >= 0], minlength=table.rows)
+    lengths = (table.columns[name].values.str.len().fillna(0).to_numpy(np.int64) for name in wanted)
+    return 8 * len(wanted) * len(places) + sum(int(each @ times) for each in lengths)

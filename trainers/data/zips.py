@@ -122,7 +122,8 @@ def _members(path: Path, entries: list[zipfile.ZipInfo], encoding: str | None) -
         if not why and parts in members:
             why = f"is in the zip twice: {PACK_ANEW}"
         if why:
-            faults.append(Fault(file=path.name, detail=f"{short(name)!r} {why}"))
+            told = short(name).encode(errors="backslashreplace").decode()
+            faults.append(Fault(file=path.name, detail=f"{told!r} {why}"))
         members[parts] = Member(parts, entry)
         if len(faults) == MOST_TOLD:
             break
@@ -164,10 +165,8 @@ def _name(entry: zipfile.ZipInfo, encoding: str | None) -> str:
 def _why_refused(entry: zipfile.ZipInfo, name: str, parts: tuple[str, ...]) -> str | None:
     """What no file of an honest zip is, or None."""
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if name.startswith(("/", "\\")) or name[1:2] == ":" or ".." in parts or "\\" in name or "\0" in entry.orig_filename:
-        return f"is no path within the zip: {PACK_ANEW}, with paths that lead down only"
-    if len(name) > LONGEST_PATH:
-        return f"has a path of {len(name)} characters, and {LONGEST_PATH} are allowed: shorten it"
+    if why := _why_path_refused(entry, name, parts):
+        return why
     if kind == stat.S_IFLNK:
         return "is a link: put the file itself into the zip"
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
@@ -182,6 +181,17 @@ def _why_refused(entry: zipfile.ZipInfo, name: str, parts: tuple[str, ...]) -> s
         return f"unpacks to more than {HIGHEST_RATIO} times its size: leave it out, or save it in a compressed format"
     if name.lower().endswith(ARCHIVES):
         return "is an archive within the zip: unpack it first"
+    return None
+
+
+def _why_path_refused(entry: zipfile.ZipInfo, name: str, parts: tuple[str, ...]) -> str | None:
+    """What the path of no file of an honest zip is, or None."""
+    if name.startswith(("/", "\\")) or name[1:2] == ":" or ".." in parts or "\\" in name or "\0" in entry.orig_filename:
+        return f"is no path within the zip: {PACK_ANEW}, with paths that lead down only"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "has half a character, so its encoding is another: say which, or pack it anew with names in UTF-8"
+    if len(name) > LONGEST_PATH:
+        return f"has a path of {len(name)} characters, and {LONGEST_PATH} are allowed: shorten it"
     return None
 
 

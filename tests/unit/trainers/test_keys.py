@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,17 @@ def test_files_are_split_by_what_their_table_says_of_their_time(
         assert keyed.times[train_rows].max() < keyed.times[validation_rows].min()
         assert keyed.times[validation_rows].max() < keyed.times[split.test_rows].min()
     assert keys.is_date(keyed, folder, column) == (column == "day")
+
+
+def test_a_speaker_is_one_however_accents_are_written(tmp_path: Path) -> None:
+    dot = picture(np.zeros((4, 4), np.uint8))
+    rows = [f"{i}.png,{i % 2},{unicodedata.normalize('NFD' if i % 3 else 'NFC', 'éva')} {i // 6}" for i in range(24)]
+    content = {"labels.csv": lines("file,label,who", *rows).encode()} | {f"{i}.png": dot for i in range(24)}
+    folder = store(tmp_path / "set", {"data.zip": packed(content)})
+    keyed = keys.attach(files.load(folder, "set"), folder, group="who")
+
+    assert keyed.groups is not None
+    assert len({*keyed.groups.tolist()}) == 4
 
 
 def test_a_zips_owner_is_told_what_it_may_be_split_by(tmp_path: Path) -> None:

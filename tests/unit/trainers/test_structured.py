@@ -146,6 +146,22 @@ def test_a_column_of_a_table_is_kept_as_text(tmp_path: Path) -> None:
     assert [len(rows) for rows in (splits.test_rows, *splits.folds[0])] == [24, 48, 48]
 
 
+def test_words_that_mean_nothing_elsewhere_are_labels_and_no_label_is_refused(tmp_path: Path) -> None:
+    words = ["null", "na", "?", "NaN", "n/a"]
+    rows = [f"{i},{words[i % 5]} " for i in range(20)]
+    dataset, _info = examined(tmp_path, "data.csv", lines("a,said", *rows), target="said")
+    assert dataset.y.tolist() == words * 4
+
+    with pytest.raises(FaultsError, match="row 22, column 'said': there is no target"):
+        examined(tmp_path / "blank", "data.csv", lines("a,said", *rows, "20, "), target="said")
+
+
+def test_one_label_for_all_rows_is_refused_in_a_table_too(tmp_path: Path) -> None:
+    alike = lines("a,said", *(f"{i},x" for i in range(20)))
+    with pytest.raises(FaultsError, match="every row has the label 'x': there is nothing to learn"):
+        examined(tmp_path, "data.csv", alike, target="said")
+
+
 @pytest.mark.parametrize("roles", [{"user": "a", "item": "b"}, {"time": "a", "target": "b"}])
 def test_interactions_and_series_have_no_structured_labels(tmp_path: Path, roles: dict[str, str]) -> None:
     with pytest.raises(FaultsError, match="task: structured goes with a target alone"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from tests.unit.trainers import made_interactions
 from tests.unit.trainers.stored import lines, store
 from tests.zipped import packed
-from trainers.data import files, keys, profile
+from trainers.data import files, keys, profile, zipped_tables
 from trainers.data.faults import FaultsError
 from trainers.data.info import from_json, to_json
+from trainers.data.source import read_source
 
 SAID = {"user": "who", "item": "what", "time": "when"}
 EVENTS = lines("who,what,when", "ann,tea,3", "bob,tea,1", "ann,jam,2", "cid,tea,1")
@@ -47,6 +49,7 @@ def test_features_stand_beside_each_interaction(tmp_path: Path) -> None:
         "1 users of interactions are not in users.csv: no feature of them is known",
         "1 users of users.csv have no interaction: nothing is learned from them",
     ]
+    assert [column.missing for column in info.columns] == [0, 0, 0, 1, 1, 0, 0]
     nan, oslo, rome, none = np.nan, 0, 1, dataset.x[3, 4]
     np.testing.assert_array_equal(
         dataset.x,
@@ -82,6 +85,48 @@ def test_it_is_the_same_data_set_as_the_one_table_and_stays_it(tmp_path: Path) -
     assert files.load(zipped(tmp_path / "changed", changed), "set").digest != dataset.digest
 
 
+@pytest.mark.parametrize(("in_events", "in_users"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_user_is_the_same_however_accents_are_written(tmp_path: Path, in_events: Any, in_users: Any) -> None:
+    zoe = "zoé"
+    tables = {
+        "interactions.csv": EVENTS.replace("ann", unicodedata.normalize(in_events, zoe)),
+        "users.csv": USERS.replace("ann", unicodedata.normalize(in_users, zoe)),
+    }
+    dataset = files.load(zipped(tmp_path / "set", tables), "set")
+
+    assert dataset.columns[0].categories == ("bob", "cid", zoe)
+    np.testing.assert_array_equal(dataset.x[:, 3], [40, 31, 40, np.nan])
+
+
+def test_long_texts_of_few_users_do_not_fill_memory(tmp_path: Path) -> None:
+    """2 MB of text, which beside each of 4,000 interactions were 4 GB: refused, and left out where it is said to be ignored."""
+    bios = ["".join(np.random.default_rng(user).choice([*"abcdefgh"], 1_000_000)) for user in range(2)]
+    tables = {
+        "interactions.csv": lines("who,what", *(f"u{i % 2},i{i % 50}" for i in range(4_000))),
+        "users.csv": lines("who,bio,age", *(f"u{i},{bio},{i}" for i, bio in enumerate(bios))),
+    }
+    with pytest.raises(FaultsError, match=r"users.csv: beside each interaction its values take 3\.\d GiB, and 2 are"):
+        files.examine(zipped(tmp_path / "set", tables, time=None))
+
+    info, _ = files.examine(zipped(tmp_path / "ignored", tables, time=None, columns={"bio": "ignore"}))
+    assert [column.name for column in info.columns] == ["who", "what", "age"]
+
+
+def test_texts_that_help_nobody_are_not_joined(tmp_path: Path) -> None:
+    users = range(30)
+    tables = {
+        "interactions.csv": lines("who,what", *(f"u{user},i{item}" for user in users for item in range(5))),
+        "users.csv": lines("who,name,country", *(f"u{user},name of {user},{'ab'[user % 2]}" for user in users)),
+    }
+    folder = zipped(tmp_path / "set", tables, time=None)
+    info, _ = files.examine(folder)
+
+    for accepted in (None, info.columns):
+        table, said, _described = zipped_tables.read({"data": folder / "data.zip"}, read_source(folder), accepted, [])
+        assert [*table.columns] == ["who", "what", "country"]
+        assert said.user_features == ("country",)
+
+
 def test_what_a_column_is_shows_where_a_row_is_a_user(tmp_path: Path) -> None:
     """A name of each user is free text, however often its user had something."""
     users = range(30)
@@ -101,6 +146,11 @@ def test_what_a_column_is_shows_where_a_row_is_a_user(tmp_path: Path) -> None:
         ({"user_features": ["city"]}, ["city", "sweet", "price"], "users.csv: age: ignored, as other features"),
         ({"columns": {"age": "ignore", "price": "ignore"}}, ["city", "sweet"], None),
         ({"columns": {"age": "category"}}, ["age", "city", "sweet", "price"], None),
+        (
+            {"user_features": ["age"], "columns": {"city": "category"}},
+            ["age", "sweet", "price"],
+            "users.csv: city: ignored, as other features",
+        ),
     ],
 )
 def test_features_may_be_chosen(tmp_path: Path, said: dict[str, Any], features: list[str], note: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.unit.trainers.stored import lines, store
 from tests.zipped import digits, packed, picture
 from trainers.contract import Dataset
 from trainers.data import files, keys, parts
+from tuner.wire_attempts import ClaimedAttempt
 from tuner.worker import loaded, training
 from tuner.worker.messages import Done, Run
 from tuner.worker.saving import Saving
@@ -223,3 +224,42 @@ def test_the_same_split_is_worked_out_once(tmp_path: Path) -> None:
     assert loaded.of(runs[0]) is dataset
     assert loaded.split_of(runs[0].attempt, dataset) is first
     assert loaded.split_of(attempt(**changes, split_seed=5), dataset) is not first
+
+
+def test_a_version_whose_groups_alone_were_mended_is_split_anew(tmp_path: Path) -> None:
+    """Its images and labels, and so its digest, are the same: a warm worker has the split of the first version still."""
+    content = {name.replace("/", "-"): image for name, image in digits(60).items()}
+
+    def prepared(folder: str, patient: Callable[[int], int], version: int) -> tuple[Dataset, ClaimedAttempt]:
+        rows = lines("file,label,patient", *(f"{name},{name[0]},p{patient(i)}" for i, name in enumerate(content)))
+        data = store(tmp_path / folder, {"data.zip": packed({**content, "labels.csv": rows.encode()})})
+        name = f"mine@{version}"
+        claimed = attempt(dataset=name, group="patient", dataset_digest=files.load(data, name).digest)
+        return loaded.of(Run(attempt=claimed, folder="", data_folder=str(data))), claimed
+
+    wrong, claimed_wrong = prepared("wrong", lambda i: i % 12, 1)
+    mended, claimed = prepared("mended", lambda i: i // 5, 2)
+    assert wrong.digest == mended.digest
+    loaded.split_of(claimed_wrong, wrong)
+    split = loaded.split_of(claimed, mended)
+
+    assert mended.groups is not None
+    learnt, held = split.folds[0]
+    sides = [{*mended.groups[rows].tolist()} for rows in (learnt, held, split.test_rows)]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 12
+
+
+def test_texts_count_among_the_bytes_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sets of 20 labels of 10,000 characters, with room for one."""
+    monkeypatch.setattr(loaded, "MAX_BYTES", 300_000)
+    runs = []
+    for name in ("first", "second"):
+        rows = [f"{i},{name[0] * 10_000}{i}" for i in range(20)]
+        data = store(tmp_path / name, {"data.csv": lines("a,y", *rows)}, target="y", task="structured")
+        claimed = attempt(dataset=name, dataset_digest=files.load(data, name).digest)
+        runs.append(Run(attempt=claimed, folder="", data_folder=str(data)))
+    first = loaded.of(runs[0])
+    assert loaded.of(runs[0]) is first
+
+    loaded.of(runs[1])
+    assert loaded.of(runs[0]) is not first
