@@ -54,7 +54,7 @@ def read(archive: Zip, table: Member, members: list[Member], encoding: str | Non
     Raises:
         FaultsError: it is no such table, or names files that are not there.
     """
-    name = f"{table.name} in {archive.file}"
+    name = f"{archive.file}, {table.name}"  # the first file is the one that was uploaded
     given = tables.read_text(name, archive.read(table), Source(encoding=encoding))
     assert given.lines is not None
     if not {FILE, LABEL} <= {*given.columns}:

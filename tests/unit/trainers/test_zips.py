@@ -341,7 +341,7 @@ def test_a_table_that_does_not_fit_is_refused_by_row(tmp_path: Path, table: str,
     encoding = "unicode_escape" if "\\" in table else None
     told = refused(tmp_path, {"labels.csv": table.encode(), "1.png": DOT, "2.png": DOT}, encoding=encoding)
 
-    assert f"labels.csv in data.zip{why}" in told
+    assert f"data.zip, labels.csv{why}" in told
 
 
 def test_a_label_may_be_long(tmp_path: Path) -> None:
