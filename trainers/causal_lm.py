@@ -84,7 +84,7 @@ def train(
     written, numbers = model_folders.tokenizer(found)
     rules = _rules(found.name, about, written, config.max_length)
     data = passages.prepare(train_part, validation_part, rules, about.vocab_size, device)
-    decoder = model_folders.load(found, about, "decoder")
+    decoder = model_folders.load(found, about, "decoder", config.dropout)
     model_folders.refuse_unknown_numbers(found, numbers, decoder)
     torch.manual_seed(seed)  # of what is new, whatever loading has drawn
     prepared = model_folders.prepared(decoder, config, about, "decoder")
@@ -104,16 +104,15 @@ def train(
 
 def _rules(name: str, about: Any, written: str, max_length: int) -> dict[str, Any]:
     """Those of `trainers.subwords`; where a model has nothing for a text's beginning, what it has for the end stands there."""
-    end = about.eos_token_id
-    end = end[0] if isinstance(end, list) else end
-    if end is None:
+    ends = model_folders.ends(about)
+    if not ends:
         raise WeightsError(f"{name} has no eos_token_id in its config.json: say which number ends a text")
-    begin = end if about.bos_token_id is None else about.bos_token_id
     return {
         "tokenizer": written,
         "max_length": model_folders.longest(about, max_length),
-        "begin": begin,
-        "end": end,
+        "begin": ends[0] if about.bos_token_id is None else about.bos_token_id,
+        "end": ends[0],
+        "ends": ends,
     }
 
 

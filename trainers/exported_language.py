@@ -58,7 +58,8 @@ class ExportedLanguage(PythonModel):  # type: ignore[misc]  # mlflow ships no ty
         """Of each block, the sum of its tokens' negative log-likelihoods."""
         rows = max(1, TOKENS_AT_ONCE // max(1, x.shape[1]))
         with torch.inference_mode():
-            pieces = [self.network(piece)[:, 0].numpy() for piece in torch.split(torch.from_numpy(x), rows)]
+            there = [piece for piece in torch.split(torch.from_numpy(x), rows) if len(piece)]  # none of no texts
+            pieces = [self.network(piece)[:, 0].numpy() for piece in there]
         return np.concatenate([np.empty(0), *pieces])
 
     def _continued(self, text: str, tokens: int) -> str:
@@ -70,7 +71,7 @@ class ExportedLanguage(PythonModel):  # type: ignore[misc]  # mlflow ships no ty
             while len(seen) < before + tokens:
                 x = filled([seen[-rules["max_length"] :]])
                 coming = int(self.network(torch.from_numpy(x))[0, 1])
-                if coming == rules["end"]:
+                if coming in rules["ends"]:
                     break
                 seen.append(coming)
         return str(self.of_texts["written"](rules, seen[before:]))

@@ -7,13 +7,15 @@ and nothing is unpickled: a folder is `config.json`, `tokenizer.json` and safete
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 import transformers
+from huggingface_hub import constants
 from peft import LoraConfig, get_peft_model
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM
@@ -54,9 +56,25 @@ KNOWN: dict[Use, dict[str, list[str]]] = {
 """By `model_type` of a config, the layers of attention that LoRA's matrices are put beside."""
 
 COUNT_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")  # places that these cannot use
+NOT_READ = (  # of a config: what fetches or runs code, and what says how to compute; here this is always done in one way
+    "attn_implementation",
+    "auto_map",
+    "chunk_size_feed_forward",
+    "experts_implementation",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "transformers_weights",
+)
+DROPOUTS = ("dropout", "dropout_prob", "pdrop")  # how the names of such values end
+LEAST_PLACES = 8  # for tokens
 CONFIG, TOKENIZER, ADAPTER = "config.json", "tokenizer.json", "adapter_config.json"
+INDEX = "model.safetensors.index.json"  # which file each tensor is in, where there are several
 FREED = "pooler"  # a layer for another purpose, which some have and some lack
 
+constants.HF_HUB_OFFLINE = (
+    True  # whatever a folder says; the environment is not read again once the library is imported
+)
 cast("Any", logging).set_verbosity_error()  # what matters is raised, and a trial's log needs no bars
 cast("Any", logging).disable_progress_bar()
 
@@ -111,14 +129,22 @@ def described(found: Path, use: Use) -> Any:
     Raises:
         WeightsError: it is no model for this use.
     """
-    try:
+    with _refused(f"{found.name}/{CONFIG} is none of a model", "save it anew"):
         said = json.loads((found / CONFIG).read_text(encoding="utf-8"))
-        kind = said["model_type"]
-        return CONFIG_MAPPING[kind].from_dict(_known(found, use, said))
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise WeightsError(f"{found.name}/{CONFIG} is none of a model ({str(error)[:80]}): save it anew") from None
+        about = CONFIG_MAPPING[said["model_type"]].from_dict(_known(found, use, said))
+        _refuse_unusable(found.name, about, use)
+        return about
+
+
+@contextmanager
+def _refused(what: str, cure: str) -> Iterator[None]:
+    """Says of whatever goes wrong what it is about: a folder's values reach far into libraries, which raise what comes."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:  # such as KeyError of an activation, ZeroDivisionError of a width, RecursionError
+        raise WeightsError(f"{what} ({str(error)[:200]}): {cure}") from error
 
 
 def _known(found: Path, use: Use, said: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +156,33 @@ def _known(found: Path, use: Use, said: dict[str, Any]) -> dict[str, Any]:
         raise WeightsError(f"{found.name} is a {kind} model, which is no {use} that is known here: {cure}")
     if "quantization_config" in said:
         raise WeightsError(f"{found.name} is quantised: take the model as it was before")
-    return {name: value for name, value in said.items() if name != "auto_map"}  # of code, which is not run
+    return {name: value for name, value in said.items() if name not in NOT_READ and not name.startswith("_")}
+
+
+def _refuse_unusable(name: str, about: Any, use: Use) -> None:
+    """Refuses numbers of tokens without a vector, which some layers take for others, and too few places."""
+    used = {"pad_token_id": [about.pad_token_id]}
+    if use == "decoder":
+        used = {"bos_token_id": [about.bos_token_id], "eos_token_id": ends(about)}
+    elif about.pad_token_id is None and about.model_type in COUNT_BEHIND_PADDING:
+        raise WeightsError(
+            f"{name} has no pad_token_id in its {CONFIG}: say which number its tokenizer has for padding"
+        )
+    for field, numbers in used.items():
+        for number in numbers:
+            if number is not None and not 0 <= number < about.vocab_size:
+                detail = f"{field} is {number} in its {CONFIG}, and the model has {about.vocab_size} vectors"
+                raise WeightsError(f"{name}: {detail}: say which number its tokenizer has for that")
+    if (places := longest(about, LEAST_PLACES)) < LEAST_PLACES:
+        raise WeightsError(f"{name} has places for {places} tokens: take a model of {LEAST_PLACES} or more")
+
+
+def ends(about: Any) -> list[int]:
+    """The numbers that a decoder's config has for the end of a text, of which it was taught the first."""
+    said = about.eos_token_id
+    if said is None:
+        return []
+    return said if isinstance(said, list) else [said]
 
 
 def longest(config: Any, wanted: int) -> int:
@@ -141,14 +193,24 @@ def longest(config: Any, wanted: int) -> int:
     return min(wanted, int(places))
 
 
-def load(found: Path, config: Any, use: Use) -> nn.Module:
+def load(found: Path, config: Any, use: Use, dropout: float) -> nn.Module:
     """A folder's model with all of its weights, in float32 on the CPU.
+
+    Args:
+        found: the folder.
+        config: of `described`; it is changed.
+        use: of the model.
+        dropout: share that is dropped in training wherever the architecture drops any, in place of the folder's shares.
 
     Raises:
         WeightsError: weights are missing, or are of another shape.
     """
+    for name in vars(config):
+        if name.endswith(DROPOUTS):
+            setattr(config, name, dropout)  # here, as some layers are made by it, and some keep it as a number
     loader = cast("Any", AutoModel if use == "encoder" else AutoModelForCausalLM)
-    try:
+    with _refused(f"{found.name} cannot be loaded", "save it anew, as safetensors"):
+        _refuse_paths(found)
         network, about = loader.from_pretrained(
             found,
             config=config,
@@ -156,17 +218,24 @@ def load(found: Path, config: Any, use: Use) -> nn.Module:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            attn_implementation=None,  # torch's own, or where an architecture cannot take it the plain one
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(
-            f"{found.name} cannot be loaded ({str(error)[:200]}): save it anew, as safetensors"
-        ) from None
     if hasattr(network, FREED):
         network.pooler = None
     if missing := sorted(key for key in about["missing_keys"] if not key.startswith(FREED)):
         raise WeightsError(f"{found.name} lacks {', '.join(missing[:TOLD])}: it is no whole {use}, save it anew")
     return cast("nn.Module", network)
+
+
+def _refuse_paths(found: Path) -> None:
+    if not (found / INDEX).is_file():
+        return
+    for file in json.loads((found / INDEX).read_text(encoding="utf-8"))["weight_map"].values():
+        if Path(file).name != file:
+            raise WeightsError(
+                f"{found.name}/{INDEX} names {file[:100]!r}: weights are files in the model's own folder"
+            )
 
 
 def refuse_unknown_numbers(found: Path, numbers: int, network: nn.Module) -> None:
@@ -182,17 +251,17 @@ def refuse_unknown_numbers(found: Path, numbers: int, network: nn.Module) -> Non
 
 
 def prepared(network: nn.Module, config: TransformerConfig, model: Any, use: Use) -> nn.Module:
-    """A model ready to learn: dropout, gradient checkpointing, and LoRA where the config asks for it.
+    """A model ready to learn: gradient checkpointing, and LoRA where the config asks for it.
 
     Args:
         network: of `load`, which is changed.
         config: of the trial.
         model: the model's own config.
         use: of it.
+
+    Raises:
+        WeightsError: the model has no layers for LoRA.
     """
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = config.dropout
     if config.gradient_checkpointing:
         cast("Any", network).activation_checkpointing_enable({"use_reentrant": False})
     if config.lora_rank == 0:
@@ -204,7 +273,8 @@ def prepared(network: nn.Module, config: TransformerConfig, model: Any, use: Use
         target_modules=KNOWN[use][model.model_type] if config.lora_targets == "attention" else "all-linear",
         fan_in_fan_out=model.model_type == "gpt2",  # whose layers are written the other way round
     )
-    return cast("nn.Module", get_peft_model(cast("transformers.PreTrainedModel", network), lora))
+    with _refused(f"{config.model} takes no LoRA", "choose lora_rank: 0, or another model"):
+        return cast("nn.Module", get_peft_model(cast("transformers.PreTrainedModel", network), lora))
 
 
 def merged(network: nn.Module) -> nn.Module:

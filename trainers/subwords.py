@@ -7,6 +7,7 @@ so it imports numpy and `tokenizers` alone. Rules are plain JSON:
 - `max_length`: numbers of a row, at most
 - `begin` and `end`: of a text to be continued, the numbers that the model has for its two ends, as `tokenizer` counts; `begin`
   may be null
+- `ends`: all numbers that end a continuation, `end` among them
 
 In rows the numbers are one higher, as 0 is padding at the end, whatever a model pads with.
 """
@@ -54,7 +55,8 @@ def blocks(rules: dict[str, Any], texts: Iterable[str]) -> tuple[np.ndarray, np.
 
 def opening(rules: dict[str, Any], text: str) -> list[int]:
     """A text to be continued: with its beginning and without an end."""
-    found = _reader(rules[TOKENIZER], None).encode(_read(text), add_special_tokens=False).ids
+    # of a long text the end, as it goes on from there
+    found = _reader(rules[TOKENIZER], None).encode(_read(text[-READ_CHARACTERS:]), add_special_tokens=False).ids
     return [*([] if rules["begin"] is None else [rules["begin"]]), *found] or [rules["end"]]
 
 

@@ -57,7 +57,7 @@ def train(
     written, numbers = model_folders.tokenizer(found)
     subwords = Subwords(written, model_folders.longest(about, config.max_length))
     data = on_device.prepare(train_part, validation_part, device, subwords)
-    encoder = model_folders.load(found, about, "encoder")
+    encoder = model_folders.load(found, about, "encoder", config.dropout)
     model_folders.refuse_unknown_numbers(found, numbers, encoder)
     torch.manual_seed(seed)  # of what is new, whatever loading has drawn
     encoder = Encoder(
