@@ -1,6 +1,7 @@
 """What a training reports, keeps and refuses, on the CPU."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -274,3 +275,19 @@ def test_an_empty_part_is_refused() -> None:
     train_part, validation_part = parts("wine")
     with pytest.raises(ValueError, match="at least one row"):
         on_device.prepare(train_part, replace(validation_part, rows=np.empty(0, np.int64)), "cpu")
+
+
+def test_the_time_of_a_row_is_measured_for_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Slow(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(x)
+            time.sleep(0.02)
+            return x
+
+    monkeypatch.setattr(loop, "LATENCY_S", 0.05)
+    assert loop._latency_ms(Slow(), torch.zeros(1)) >= 20
+    assert 1 <= len(calls) <= 3
+    monkeypatch.setattr(loop, "LATENCY_S", 0.0)
+    assert loop._latency_ms(Slow(), torch.zeros(1)) >= 20
