@@ -39,7 +39,7 @@ from trainers.contract import (
 from trainers.data import streaming
 from trainers.data.on_device import OnDevice
 from trainers.data.streaming import Rows
-from trainers.progress import Best, Moving, Progress, changing, ending, put_back
+from trainers.progress import Best, Moving, Progress, changing, put_back
 from trainers.tasks import Problem
 
 # so that a large validation part does not need memory for all of its activations
@@ -111,7 +111,7 @@ def fit(
             raise
         checkpoint.save(step, state)
     assert progress.best is not None
-    checkpoint.end(partial(ending, progress))
+    checkpoint.end(partial(moving.ending, progress))
     facts = {"epochs": float(progress.step), "train_s": progress.train_s}
     # what was learnt says nothing of where to tell two classes apart
     decided = None if objective == LAST_EPOCH else problem.decide(progress.best.predictions, objective[0])

@@ -6,6 +6,7 @@ early stopping follow from the number of epochs done, and data and loss are made
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from torch import Generator, Tensor, nn
 from trainers.augmentation import Draws
 from trainers.contract import State
 from trainers.optimizers import Optimizer
+from trainers.pretrained import WeightsError
+
+LOOKED_AT = 64  # values of each tensor that does not learn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ class Moving:
         """A state from which `restore` goes on; its tensors may be the network's own, so write it at once."""
         device = _device(self.network)
         return {
-            **ending(progress),
+            **self.ending(progress),
             "device": device.type,
             "network": changing(self.network),
             "optimizer": self.optimizer.memory,
@@ -81,12 +85,35 @@ class Moving:
             else {"generator": self.draws.generator.get_state(), "mixing": self.draws.mixing.getstate()},
         }
 
+    def ending(self, progress: Progress) -> State:
+        """The state of a training that is over: enough to give its result again, without a further epoch."""
+        assert progress.best is not None
+        return {
+            "step": progress.step,
+            "train_s": progress.train_s,
+            "beside": beside(self.network),
+            "best": {
+                "step": progress.best.step,
+                "metrics": progress.best.metrics,
+                "predictions": torch.from_numpy(progress.best.predictions),
+                "weights": progress.best.weights,
+            },
+        }
+
     def restore(self, state: State) -> Progress:
         """Puts everything where it was, in place; of a training that was over, only what it came to.
 
         On another kind of device than the state's, chance on that device begins anew; what is drawn on the CPU goes on.
+
+        Raises:
+            WeightsError: what does not learn, and so is not in the state, is another model's.
         """
         device = _device(self.network)
+        own = beside(self.network)
+        if state.get("beside", own) != own:
+            raise WeightsError(
+                "the model in the worker's folder is not the one that this trial began with: put that back, or begin anew"
+            )
         if "network" in state:
             put_back(self.network, state["network"])
             self.optimizer.restore(state["optimizer"], device)
@@ -113,6 +140,16 @@ def changing(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if name not in frozen}
 
 
+def beside(network: nn.Module) -> str:
+    """Tells apart what does not learn of networks: a digest of its names, shapes and first values."""
+    told = hashlib.sha256()
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            told.update(f"{name} {tuple(parameter.shape)}".encode())
+            told.update(parameter.detach().flatten()[:LOOKED_AT].float().cpu().numpy().tobytes())
+    return told.hexdigest()
+
+
 def put_back(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Gives a network copies of what `changing` gave.
 
@@ -122,21 +159,6 @@ def put_back(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     if changing(network).keys() != tensors.keys():
         raise KeyError("a state has other tensors than the network")
     network.load_state_dict(tensors, strict=False)
-
-
-def ending(progress: Progress) -> State:
-    """The state of a training that is over: enough to give its result again, without a further epoch."""
-    assert progress.best is not None
-    return {
-        "step": progress.step,
-        "train_s": progress.train_s,
-        "best": {
-            "step": progress.best.step,
-            "metrics": progress.best.metrics,
-            "predictions": torch.from_numpy(progress.best.predictions),
-            "weights": progress.best.weights,
-        },
-    }
 
 
 def _progress(state: State, device: torch.device) -> Progress:

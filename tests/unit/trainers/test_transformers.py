@@ -182,6 +182,17 @@ def test_what_goes_on_from_a_checkpoint_comes_to_what_was_never_interrupted(
     assert went_on.metrics == straight.metrics
 
 
+def test_a_checkpoint_does_not_go_on_over_another_model_of_the_same_name(tmp_path: Path, worker: Path) -> None:
+    exchanged = replace(ENCODER, model="exchanged")
+    folder = shutil.copytree(worker / "bert", worker / "exchanged")
+    train(exchanged, file=tmp_path / "state", stop_after=1)
+    tensors = load_file(folder / "model.safetensors")
+    made_models.save({key: value + 0.01 for key, value in tensors.items()}, folder / "model.safetensors")
+
+    with pytest.raises(WeightsError, match="not the one that this trial began with: put that back"):
+        train(exchanged, file=tmp_path / "state")
+
+
 def test_a_checkpoint_of_lora_holds_what_is_learned_and_not_the_model(tmp_path: Path, worker: Path) -> None:
     train(replace(ENCODER, lora_targets="attention"), file=tmp_path / "state", stop_after=1)
     state = InFile(tmp_path / "state").load()
