@@ -12,6 +12,8 @@ import pytest
 
 from tests.unit.trainers import made_labelled
 from tests.unit.trainers.stored import lines, store
+from trainers import scoring
+from trainers.contract import Dataset
 from trainers.data import files, keys, labelled_series, parts, profile, steps
 from trainers.data.faults import FaultsError
 from trainers.data.info import to_json
@@ -144,9 +146,35 @@ def test_splits_are_by_series_stratified_and_by_groups_or_begin(tmp_path: Path) 
 
     timed = keys.attach(dataset, folder, time="clock")
     assert timed.times is not None
+    assert timed.ends is not None
+    assert timed.ends.tolist() == table.groupby("run").clock.max()[names].tolist()
     assert timed.times.tolist() == table.groupby("run").clock.min()[names].tolist()
     by_time = parts.of(timed, **shares)
     assert timed.times[by_time.test_rows].min() > timed.times[by_time.folds[0][1]].max()
+
+
+def overlapping(folder: Path, steps_each: int) -> Dataset:
+    """40 series that begin one after the other, with so many steps each."""
+    rows = [f"{run:02},{run + step},{step},{run % 2}" for run in range(40) for step in range(steps_each)]
+    stored = store(folder, {"data.csv": lines("id,t,v,label", *rows)}, **SAID)
+    return keys.attach(files.load(stored, "set"), stored, time="t")
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_by_time_no_step_of_a_series_is_as_late_as_a_part_after_its_own(folds: int, tmp_path: Path) -> None:
+    made = parts.of(overlapping(tmp_path / "set", 4), validation=0.2, test=0.2, folds=folds, repeats=1, seed=0)
+
+    for train, validation in made.folds:  # a series has the number of its first step, and ends 3 later
+        assert train.max() + 3 < validation.min()
+        assert validation.max() + 3 < made.test_rows.min()
+    assert made.test_rows.tolist() == list(range(32, 40))
+    assert scoring.learnt_rows(made).max() == 28
+    assert made.folds[-1][0].tolist() == list(range(21)), "those from 21 on end when validation begins at 24"
+
+
+def test_by_time_series_that_all_last_into_the_next_part_are_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="each of the 24 series of a part has steps from when on the next"):
+        parts.of(overlapping(tmp_path / "set", 30), validation=0.2, test=0.2, folds=1, repeats=1, seed=0)
 
 
 def test_a_column_of_groups_is_not_read_as_a_value(tmp_path: Path) -> None:
