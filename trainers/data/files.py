@@ -121,7 +121,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         return _interactions(name, table, source, {}, accepted=accepted, notes=notes)
     if series.are_said(source):
         _refuse_unknown(table, source)
-        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source)
+        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source, notes)
         return (_labelled_series if is_labelled else _series)(name, table, source, accepted, notes)
     if source.target is None:
         return _read_language(table, source, name, notes)

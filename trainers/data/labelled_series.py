@@ -18,6 +18,7 @@ from trainers.data.source import SOURCE, Source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
 
+NEARLY_ALL = 0.9  # of series: from so many on that are said to have a class, the others are taken for mistakes
 MOST_VALUES = 2**27  # of all series, made as long as the longest: a gibibyte
 
 
@@ -38,20 +39,41 @@ class Laid:
     first: np.ndarray
 
 
-def are_said(table: Table, source: Source) -> bool:
-    """Whether each series has a class: as the owner says, or as text says, or a whole number that never changes within one."""
+def are_said(table: Table, source: Source, notes: list[str]) -> bool:
+    """Whether each series has a class: as the owner says, or as text says, or a whole number that never changes within one.
+
+    Args:
+        table: that it is.
+        source: what its owner says.
+        notes: what the owner should know is added here.
+
+    Raises:
+        FaultsError: whole numbers stay the same along nearly all series, but not along all.
+    """
     if source.task is not None or source.series not in table.columns or source.target not in table.columns:
         return source.task == "classification"
     assert source.series is not None
-    target = targets.read(table, source.target, None, None, [])
-    if target.task == "regression":
-        return False
-    given = columns.as_text(table.columns[source.target])
-    if pd.to_numeric(given, errors="coerce").isna().any():
-        return True
+    assert source.target is not None
+    values = targets.whole_numbers(table, source.target)
+    if values is None:
+        return targets.read(table, source.target, None, None, []).task == "classification"
     of_rows = numbered(table, source.series)
-    longer = len(of_rows) > len(np.unique(of_rows))
-    return longer and bool((target.y == target.y[_first(of_rows)][of_rows]).all())
+    several = np.bincount(of_rows) > 1  # a series of one row does not tell
+    others = values != values[_first(of_rows)][of_rows]
+    changing = np.bincount(of_rows[others], minlength=len(several)) > 0
+    series_count, constant = int(several.sum()), int((several & ~changing).sum())
+    if constant == series_count:
+        return series_count > 0
+    stays = f"it stays the same along {constant} of {series_count} series"
+    if constant >= NEARLY_ALL * series_count:
+        cure = "mend it if each series has a class, or say task: regression to forecast numbers"
+        details = [f"{stays}, and is another here than in the first row of its series: {cure}"] * table.rows
+        raise FaultsError(*table.row_faults(others, source.target, details))
+    if constant:
+        within = f"{series_count - constant} of {series_count} series"
+        told = f"numbers to forecast, as it changes within {within}; say task: classification if it is a class"
+        notes.append(f"{short(source.target)}: {told}")
+    return False
 
 
 def read(

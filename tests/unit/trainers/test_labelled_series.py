@@ -73,6 +73,47 @@ def test_what_is_a_class_all_along_each_series_is_its_class(
     assert info.kind == kind
 
 
+def whole_numbers(classes: int, **changed: int) -> str:
+    """30 series a class of 3 rows each, with other labels in some rows."""
+    rows = [f"{run},{step},{run % 7},{run % classes}" for run in range(classes * 30) for step in range(3)]
+    for row, label in changed.items():
+        place = int(row.removeprefix("row"))
+        rows[place] = f"{rows[place].rsplit(',', 1)[0]},{label}"
+    return lines("id,t,v,label", *rows)
+
+
+def test_however_many_whole_numbers_are_classes_where_none_changes_within_a_series(tmp_path: Path) -> None:
+    info, notes = files.examine(store(tmp_path / "set", {"data.csv": whole_numbers(26)}, **SAID))
+
+    assert (info.kind, info.class_names) == ("labelled-series", tuple(map(str, range(26))))
+    assert notes == ["each series has a class, its label: say task: regression to forecast numbers instead"]
+
+
+def test_one_mistyped_whole_number_does_not_turn_classes_into_a_forecast(tmp_path: Path) -> None:
+    table = {"data.csv": whole_numbers(5, row17=4)}
+
+    with pytest.raises(FaultsError) as refused:
+        files.examine(store(tmp_path / "set", table, **SAID))
+    (fault,) = refused.value.faults
+    assert (fault.row, fault.column) == (19, "label")
+    assert fault.detail.startswith(
+        "it stays the same along 149 of 150 series, and is another here than in the first row"
+    )
+    assert "say task: regression to forecast numbers" in fault.detail
+    info, _ = files.examine(store(tmp_path / "forecast", table, **SAID, task="regression"))
+    assert info.kind == "series"
+
+
+def test_numbers_that_change_within_some_series_are_forecast_with_a_note(tmp_path: Path) -> None:
+    changed = {f"row{3 * run}": 9 for run in range(20)}
+
+    info, notes = files.examine(store(tmp_path / "set", {"data.csv": whole_numbers(5, **changed)}, **SAID))
+
+    assert info.kind == "series"
+    told = "label: numbers to forecast, as it changes within 20 of 150 series; say task: classification"
+    assert any(note.startswith(told) for note in notes)
+
+
 @pytest.mark.parametrize(
     ("rows", "said", "detail"),
     [
