@@ -135,6 +135,24 @@ def test_what_cannot_be_is_refused_with_the_cure(
         files.examine(store(tmp_path / "set", {"data.csv": lines(HEADER, *ROWS, *rows)}, **SAID | said))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("prediction", {}),
+        ("prediction", {"target": "v", "columns": {"w": "ignore"}}),
+        ("step", {"target": "v", "columns": {"w": "ignore"}}),
+    ],
+)
+def test_a_column_of_series_with_the_name_of_what_models_give_is_refused(
+    name: str, said: dict[str, Any], tmp_path: Path
+) -> None:
+    table = lines(HEADER.replace("id", name), *ROWS)
+    folder = store(tmp_path / "set", {"data.csv": table}, **SAID | {"series": name} | said)
+
+    with pytest.raises(FaultsError, match=f"beside a column '{name}' of its own: give this column another name"):
+        files.examine(folder)
+
+
 def test_series_that_would_take_too_much_room_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_series, "MOST_VALUES", 63)
 
