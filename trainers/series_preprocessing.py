@@ -37,10 +37,8 @@ def fit(dataset: Dataset, rows: np.ndarray, options: Options) -> dict[str, Any]:
         columns that lack values; `time` and `series`, the other columns, and `series_format`, how its names are written;
         `missing`, the words that stand for no value in text.
     """
-    x = dataset.x[rows]
-    there = steps.lengths(x)
-    is_step = np.arange(x.shape[1]) < there[:, None]
-    of_steps = x[is_step]
+    there = steps.lengths(dataset.x)[rows]
+    of_steps = np.concatenate([dataset.x[row, :length] for row, length in zip(rows, there, strict=True)])
     (time,), (series,) = of_role(dataset.columns, TIME), of_role(dataset.columns, SERIES)
     fitted = [_statistics(column[~np.isnan(column)]) for column in of_steps.T]
     return {

@@ -19,7 +19,9 @@ from trainers.data.tables import Table
 from trainers.data.targets import Target
 
 NEARLY_ALL = 0.9  # of series: from so many on that are said to have a class, the others are taken for mistakes
-MOST_VALUES = 2**27  # of all series, made as long as the longest: a gibibyte
+MOST_VALUES = 2**26  # of all series, made as long as the longest: half a gibibyte
+MOST_PADDING = 16  # times the values that there are, where it is more than
+FREE_VALUES = 2**22  # 32 MiB
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,12 @@ def lay(
     if (size := series_count * kept * (encoded.shape[1] - 1)) > MOST_VALUES:
         detail = f"{series_count} series, the longest of {longest} steps, take {size} values, and {MOST_VALUES} are allowed: "
         raise FaultsError(table.fault(detail + "shorten the long ones, or leave columns out"))
+    if size > max(FREE_VALUES, MOST_PADDING * encoded[:, 1:].size):
+        detail = (
+            f"{series_count} series made as long as the longest, {longest} steps, take {size} values, where there are "
+        )
+        cure = f"{encoded[:, 1:].size}: cut the long ones into series of like lengths, or leave them out"
+        raise FaultsError(table.fault(detail + cure))
     if longest > kept:
         notes.append(f"the longest series has {longest} steps: of each the last {kept} are kept")
     twice = int(pd.DataFrame({"series": of_rows, "time": encoded[:, 0]}).duplicated().sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,29 @@ def test_series_that_would_take_too_much_room_are_refused(tmp_path: Path, monkey
 
     with pytest.raises(FaultsError, match="8 series, the longest of 4 steps, take 64 values, and 63 are allowed"):
         files.examine(store(tmp_path / "set", {"data.csv": lines(HEADER, *ROWS)}, **SAID))
+
+
+def test_one_long_series_among_many_short_ones_is_refused_before_all_are_made_as_long(tmp_path: Path) -> None:
+    rows = [f"{run},{step},{run + step},{run % 2}" for run in range(1100) for step in range(4096 if run == 0 else 2)]
+
+    with pytest.raises(
+        FaultsError, match="the longest, 4096 steps, take 4505600 values, where there are 6294: cut the"
+    ):
+        files.examine(store(tmp_path / "set", {"data.csv": lines("id,t,v,label", *rows)}, **SAID))
+
+
+def test_a_networks_input_is_made_of_a_few_series_at_a_time() -> None:
+    x = np.random.default_rng(0).normal(size=(4000, 1024, 1))
+    x[:, 100:] = np.nan
+    facts = {"steps": 16, "mean": [0.0], "scale": [1.0], "flagged": []}
+
+    tracemalloc.start()
+    made = steps.network_input(facts, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < x.nbytes, "of all series at once it was several times as much"
+    np.testing.assert_array_equal(made[1234, :, 0], x[1234, 84:100, 0].astype(np.float32))
 
 
 def test_of_a_very_long_series_the_last_steps_are_kept(tmp_path: Path) -> None:
