@@ -124,6 +124,8 @@ class Dataset:
         media: how a file became a row, as `trainers.data.media` has it; None where rows were no files.
         groups: `(rows,)` int64, where a study splits by groups: rows of one number are on one side of every split.
         times: `(rows,)` float64, where a study splits by time: nothing is trained on what comes later.
+        ends: `(rows,)` float64 of labelled series, when each has its last step, as `times` is when it begins; None where a
+            row is a moment.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Dataset:
     media: Mapping[str, Any] | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    ends: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from trainers import export_sequence
 from trainers.data import steps
-from trainers.export_sequence import NEW
 
 CODE = Path(__file__).with_name("exported_labelled_series.py")
 BESIDE = {**export_sequence.BESIDE, "steps": str(Path(steps.__file__))}
@@ -29,11 +28,12 @@ def signature(facts: dict[str, Any], type_of: Callable[[dict[str, Any]], str]) -
         facts: the preprocessing of `trainers.series_preprocessing`.
         type_of: a column's description to MLflow's type of it.
     """
+    asked = ColSpec(type_of(export_sequence.names(facts["series_format"])), facts["series"])
     series = ColSpec("string", facts["series"])
     values = [ColSpec(type_of(each), each["name"], required=each["required"]) for each in facts["columns"]]
     names = [f"p({name})" if name == facts["series"] else name for name in facts["class_names"]]
     return ModelSignature(
-        inputs=Schema([ColSpec(type_of(facts["time"]), facts["time"]["name"]), series, *values]),
+        inputs=Schema([ColSpec(type_of(facts["time"]), facts["time"]["name"]), asked, *values]),
         outputs=Schema([series, *(ColSpec("double", name) for name in names)]),
         params=ParamSchema([ParamSpec("output", DataType.string, "probabilities")]),
     )
@@ -52,5 +52,5 @@ def example(facts: dict[str, Any], x: np.ndarray, raw: Callable[[dict[str, Any],
     frame = pd.DataFrame(
         {facts["time"]["name"]: export_sequence.times(facts["time"], np.tile(np.arange(length), series))}
     )
-    frame[facts["series"]] = np.repeat([f"{NEW}, {number}" for number in range(series)], length)
+    frame[facts["series"]] = np.repeat(export_sequence.invented(series, facts["series_format"]), length)
     return frame.assign(**{each["name"]: raw(each, cells[:, i]) for i, each in enumerate(facts["columns"])})

@@ -26,10 +26,12 @@ def signature(facts: dict[str, Any], type_of: Callable[[dict[str, Any]], str]) -
         facts: the preprocessing of `trainers.windows`.
         type_of: a column's description to MLflow's type of it.
     """
-    named = [ColSpec("string", facts["series"]["column"])] if facts["series"]["column"] else []
+    column = facts["series"]["column"]
+    asked = [ColSpec(type_of(names(facts["series"]["format"])), column)] if column else []
+    named = [ColSpec("string", column)] if column else []
     said = [ColSpec(type_of(facts[role]), facts[role]["name"]) for role in ("time", "target")]
     further = [ColSpec(type_of(each), each["name"], required=each["required"]) for each in facts["values"]]
-    takes = [said[0], *named, said[1], *further]
+    takes = [said[0], *asked, said[1], *further]
     gives = [*named, ColSpec("long", "step"), ColSpec("double", "prediction")]
     return ModelSignature(inputs=Schema(takes), outputs=Schema(gives))
 
@@ -49,8 +51,18 @@ def example(facts: dict[str, Any], x: np.ndarray, raw: Callable[[dict[str, Any],
         is_whole = column["kind"] == "boolean" or column["format"] == "whole"
         frame[column["name"]] = raw(column, np.round(values).clip(0, 1) if is_whole else values)
     if facts["series"]["column"]:
-        frame[facts["series"]["column"]] = NEW
+        frame[facts["series"]["column"]] = invented(1, facts["series"]["format"])[0]
     return frame
+
+
+def names(form: str) -> dict[str, Any]:
+    """A column of names of series, as `trainers.export` takes columns; its format is that of its names."""
+    return {"kind": "category", "format": form, "optional": False}
+
+
+def invented(count: int, form: str) -> list[Any]:
+    """Names of series that nobody has, in the type of the signature: whole numbers are below 0."""
+    return [-1 - number if form == "whole" else f"{NEW}, {number}" for number in range(count)]
 
 
 def times(time: dict[str, Any], steps: np.ndarray) -> Any:

@@ -46,7 +46,10 @@ class Scores:
 
 
 def learnt_rows(parts: Splits) -> np.ndarray:
-    """All rows that the search has used, `(rows,)` ascending: every one but those of the test part."""
+    """All rows that the search has used, `(rows,)` ascending: every one but those of the test part.
+
+    By time also not the series that end when a later part has begun.
+    """
     return np.unique(np.concatenate([rows for fold in parts.folds for rows in fold]))
 
 

@@ -34,13 +34,11 @@ def fit(dataset: Dataset, rows: np.ndarray, options: Options) -> dict[str, Any]:
     Returns:
         `steps` that are read; by column of values `columns` (with `optional`, as a value may be missing, and `required`,
         whether the whole column may not), `mean`, `scale`, and the least and greatest value `low` and `high`; `flagged`, the
-        columns that lack values; `time` and `series`, the other columns; `missing`, the words that stand for no value in
-        text.
+        columns that lack values; `time` and `series`, the other columns, and `series_format`, how its names are written;
+        `missing`, the words that stand for no value in text.
     """
-    x = dataset.x[rows]
-    there = steps.lengths(x)
-    is_step = np.arange(x.shape[1]) < there[:, None]
-    of_steps = x[is_step]
+    there = steps.lengths(dataset.x)[rows]
+    of_steps = np.concatenate([dataset.x[row, :length] for row, length in zip(rows, there, strict=True)])
     (time,), (series,) = of_role(dataset.columns, TIME), of_role(dataset.columns, SERIES)
     fitted = [_statistics(column[~np.isnan(column)]) for column in of_steps.T]
     return {
@@ -52,6 +50,7 @@ def fit(dataset: Dataset, rows: np.ndarray, options: Options) -> dict[str, Any]:
         "flagged": np.flatnonzero(np.isnan(of_steps).any(axis=0)).tolist(),
         "time": _described(dataset.columns[time], optional=False),
         "series": dataset.columns[series].name,
+        "series_format": dataset.columns[series].format,
         "missing": sorted(MISSING),
         **{name: [each[name] for each in fitted] for name in ("mean", "scale", "low", "high")},
     }

@@ -119,6 +119,7 @@ def _facts(train: Part, window: int, horizon: int) -> dict[str, Any]:
         "missing": sorted(MISSING),
         "series": {
             "column": columns[SERIES].name if SERIES in columns else None,
+            "format": columns[SERIES].format if SERIES in columns else "",
             "names": [names[code] for code in known.tolist()] if names else [],
             "scales": [_deviation(y[codes == code], scale) for code in known],
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,15 @@ def encode(column: Column, given: Cells) -> np.ndarray:
         return cells.dates(texts, column.format)
     codes = pd.Index(column.categories, dtype="str").get_indexer(texts)
     return np.where(texts.isna(), np.nan, codes.astype(np.float64))
+
+
+def of_names(given: Cells) -> str:
+    """The format of names that are not told apart: `whole` where pandas reads numbers, else empty."""
+    return _written_as(as_text(given).unique())
+
+
+def _written_as(names: Iterable[str]) -> str:
+    return "whole" if all(WHOLE_NAME.fullmatch(each) for each in names) else ""
 
 
 def too_large(table: Table, name: str, values: np.ndarray) -> list[Fault]:
@@ -192,5 +202,4 @@ def _category(name: str, texts: pd.Series, missing: int, notes: list[str]) -> Co
         notes.append(f"{short(name)} has {len(counts)} different values: {most}")
         counts = counts.sort_index().sort_values(ascending=False, kind="stable").head(MAX_CATEGORIES)
     names = tuple(sorted(counts.index))
-    whole = all(WHOLE_NAME.fullmatch(each) for each in names)
-    return Column(name, "category", names, missing, "whole" if whole else "")
+    return Column(name, "category", names, missing, _written_as(names))

@@ -98,18 +98,16 @@ def describe(dataset: Dataset) -> DatasetInfo:
 def _zips(folder: Path) -> dict[str, Path] | None:
     """The folder's files by part where they are zips of images or sound, and not of tables."""
     paths = find_parts(folder)
-    return paths if _are_zips(paths) and not interactions.are_said(read_source(folder)) else None
-
-
-def _are_zips(paths: Mapping[str, Path]) -> bool:
-    return next(iter(paths.values())).suffix == ".zip"
+    are_zips = next(iter(paths.values())).suffix == ".zip"
+    return paths if are_zips and not interactions.are_said(read_source(folder)) else None
 
 
 def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str]) -> Dataset:
     source, paths = read_source(folder), find_parts(folder)
-    are_arrays = next(iter(paths.values())).suffix == ".npz"
+    suffix = next(iter(paths.values())).suffix
+    are_arrays = suffix == ".npz"
     _refuse_mixed(source, are_arrays=are_arrays)
-    if _are_zips(paths):
+    if suffix == ".zip":
         read = zipped_tables.read(paths, source, accepted.columns if accepted else None, notes)
         return _interactions(name, *read, accepted=accepted, notes=notes)
     if are_arrays:
@@ -121,7 +119,7 @@ def _read(folder: Path, name: str, accepted: DatasetInfo | None, notes: list[str
         return _interactions(name, table, source, {}, accepted=accepted, notes=notes)
     if series.are_said(source):
         _refuse_unknown(table, source)
-        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source)
+        is_labelled = accepted.kind == "labelled-series" if accepted else labelled_series.are_said(table, source, notes)
         return (_labelled_series if is_labelled else _series)(name, table, source, accepted, notes)
     if source.target is None:
         return _read_language(table, source, name, notes)
@@ -161,6 +159,10 @@ def _refuse_mixed(source: Source, *, are_arrays: bool) -> None:
         detail = "text goes with a target alone: leave it out, or user, item, time and series"
     elif by_roles and source.task == "structured":
         detail = "task: structured goes with a target alone: leave it out, or user, item, time and series"
+    elif source.task == "language" and (are_arrays or by_roles or source.target is not None):
+        detail = "task: language foretells the texts themselves: say text alone, without a target, or leave task out"
+    elif source.task == "recommendation" and not interactions.are_said(source):
+        detail = "task: recommendation needs the columns user and item: say them, or leave task out"
     if detail is not None:
         raise FaultsError(Fault(file=SOURCE, detail=detail))
 

@@ -26,8 +26,8 @@ from trainers.data.tables import Cells, File, Table
 def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, time: str | None = None) -> Dataset:
     """The data set with the groups or the times of a column, and without the groups' column among its features.
 
-    Rows without a group are one group: nobody knows that they are not. Of labelled series each has one group, and the time at
-    which it begins.
+    Rows without a group are one group: nobody knows that they are not. Of labelled series each has one group, and the times at
+    which it begins and ends.
 
     Args:
         dataset: as loaded.
@@ -52,7 +52,8 @@ def attach(dataset: Dataset, folder: Path | None, *, group: str | None = None, t
         table = _read(dataset, folder, time)
         times = _times(table, time, _known(dataset, time))
         if (of_rows := _series(dataset, table)) is not None:
-            times = pd.Series(times).groupby(of_rows).min().to_numpy()
+            of_series = pd.Series(times).groupby(of_rows)
+            return replace(dataset, times=of_series.min().to_numpy(), ends=of_series.max().to_numpy())
         return replace(dataset, times=times)
     return dataset
 

@@ -18,7 +18,10 @@ from trainers.data.source import SOURCE, Source
 from trainers.data.tables import Table
 from trainers.data.targets import Target
 
-MOST_VALUES = 2**27  # of all series, made as long as the longest: a gibibyte
+NEARLY_ALL = 0.9  # of series: from so many on that are said to have a class, the others are taken for mistakes
+MOST_VALUES = 2**26  # of all series, made as long as the longest: half a gibibyte
+MOST_PADDING = 16  # times the values that there are, where it is more than
+FREE_VALUES = 2**22  # 32 MiB
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,41 @@ class Laid:
     first: np.ndarray
 
 
-def are_said(table: Table, source: Source) -> bool:
-    """Whether each series has a class: as the owner says, or as text says, or a whole number that never changes within one."""
+def are_said(table: Table, source: Source, notes: list[str]) -> bool:
+    """Whether each series has a class: as the owner says, or as text says, or a whole number that never changes within one.
+
+    Args:
+        table: that it is.
+        source: what its owner says.
+        notes: what the owner should know is added here.
+
+    Raises:
+        FaultsError: whole numbers stay the same along nearly all series, but not along all.
+    """
     if source.task is not None or source.series not in table.columns or source.target not in table.columns:
         return source.task == "classification"
     assert source.series is not None
-    target = targets.read(table, source.target, None, None, [])
-    if target.task == "regression":
-        return False
-    given = columns.as_text(table.columns[source.target])
-    if pd.to_numeric(given, errors="coerce").isna().any():
-        return True
+    assert source.target is not None
+    values = targets.whole_numbers(table, source.target)
+    if values is None:
+        return targets.read(table, source.target, None, None, []).task == "classification"
     of_rows = numbered(table, source.series)
-    longer = len(of_rows) > len(np.unique(of_rows))
-    return longer and bool((target.y == target.y[_first(of_rows)][of_rows]).all())
+    several = np.bincount(of_rows) > 1  # a series of one row does not tell
+    others = values != values[_first(of_rows)][of_rows]
+    changing = np.bincount(of_rows[others], minlength=len(several)) > 0
+    series_count, constant = int(several.sum()), int((several & ~changing).sum())
+    if constant == series_count:
+        return series_count > 0
+    stays = f"it stays the same along {constant} of {series_count} series"
+    if constant >= NEARLY_ALL * series_count:
+        cure = "mend it if each series has a class, or say task: regression to forecast numbers"
+        details = [f"{stays}, and is another here than in the first row of its series: {cure}"] * table.rows
+        raise FaultsError(*table.row_faults(others, source.target, details))
+    if constant:
+        within = f"{series_count - constant} of {series_count} series"
+        told = f"numbers to forecast, as it changes within {within}; say task: classification if it is a class"
+        notes.append(f"{short(source.target)}: {told}")
+    return False
 
 
 def read(
@@ -124,6 +148,12 @@ def lay(
     if (size := series_count * kept * (encoded.shape[1] - 1)) > MOST_VALUES:
         detail = f"{series_count} series, the longest of {longest} steps, take {size} values, and {MOST_VALUES} are allowed: "
         raise FaultsError(table.fault(detail + "shorten the long ones, or leave columns out"))
+    if size > max(FREE_VALUES, MOST_PADDING * encoded[:, 1:].size):
+        detail = (
+            f"{series_count} series made as long as the longest, {longest} steps, take {size} values, where there are "
+        )
+        cure = f"{encoded[:, 1:].size}: cut the long ones into series of like lengths, or leave them out"
+        raise FaultsError(table.fault(detail + cure))
     if longest > kept:
         notes.append(f"the longest series has {longest} steps: of each the last {kept} are kept")
     twice = int(pd.DataFrame({"series": of_rows, "time": encoded[:, 0]}).duplicated().sum())

@@ -43,8 +43,9 @@ def of(dataset: Dataset, *, validation: float, test: float, folds: int, repeats:
         by = "the classes lie in too few groups: use fewer folds, another seed, or another column"
     else:
         assert dataset.times is not None
-        made = split_times.splits(dataset.times, **shares)
+        made = split_times.splits(dataset.times, **shares, ends=dataset.ends)
         by = "the classes do not lie side by side in time: use fewer folds or other shares"
+        by += "" if dataset.ends is None else f", or {split_times.SHORTER}"
     if dataset.task == "classification":
         _refuse_lacking(dataset, made, by)
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ from trainers.data.targets import Target
 
 TIMES = frozenset({"date", "number"})
 VALUES = frozenset({"number", "boolean"})
+ANSWERS = ("prediction", "step")  # columns that a model gives beside the names of series; a classifier the first alone
 
 
 def are_said(source: Source) -> bool:
@@ -123,12 +124,13 @@ def column(
         are_told_apart: whether a model is to know series by their names.
 
     Raises:
-        FaultsError: it is not of its role's kind, or lacks values.
+        FaultsError: it is not of its role's kind, lacks values, or has a name that models need.
     """
     if role == SERIES:
         _refuse_missing(table, name, role)
+        _refuse_name_of_answers(table, name, ANSWERS if are_told_apart else ANSWERS[:1])
         if not are_told_apart:
-            return Column(name, "category", role=role)
+            return Column(name, "category", format=columns.of_names(table.columns[name]), role=role)
         _refuse_too_many(table, name)
         return replace(columns.describe(table, name, "category", notes), role=role)
     if role == TARGET:
@@ -146,6 +148,13 @@ def _refuse_missing(table: Table, name: str, role: str) -> None:
     if missing.any():
         detail = f"there is no {role} ({int(missing.sum())} rows have none): give one, or leave the row out"
         raise FaultsError(*table.row_faults(missing, name, [detail] * table.rows))
+
+
+def _refuse_name_of_answers(table: Table, name: str, answers: Sequence[str]) -> None:
+    """Refuses a column of series that stands beside one of the same name in what a model gives."""
+    if name in answers:
+        detail = f"a model gives the names of series beside a column {name!r} of its own: give this column another name"
+        raise FaultsError(table.fault(detail, column=name))
 
 
 def _refuse_too_many(table: Table, name: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 LONGEST = 4096  # steps of a series that are kept: its last ones
 FARTHEST = 1e6  # deviations
+VALUES_AT_ONCE = 2**18  # 2 MiB, several times over
 
 
 def laid_out(series: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -54,6 +55,16 @@ def network_input(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
     Returns:
         float32 `(series, steps, columns + flagged + 1)`.
     """
+    shape = (len(x), preprocessing["steps"], x.shape[2] + len(preprocessing["flagged"]) + 1)
+    made = np.empty(shape, np.float32)
+    at_once = max(1, VALUES_AT_ONCE // max(1, x.shape[1] * x.shape[2]))
+    for start in range(0, len(x), at_once):
+        made[start : start + at_once] = _told(preprocessing, x[start : start + at_once])
+    return made
+
+
+def _told(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
+    """The same of a few series: each is laid out several times on the way."""
     steps, absent, there = preprocessing["steps"], np.isnan(x), lengths(x)
     with np.errstate(over="ignore"):  # what overflows is clipped
         known = np.clip((x - np.array(preprocessing["mean"])) / np.array(preprocessing["scale"]), -FARTHEST, FARTHEST)
@@ -63,4 +74,4 @@ def network_input(preprocessing: dict[str, Any], x: np.ndarray) -> np.ndarray:
     places = np.arange(steps) + np.maximum(there - steps, 0)[:, None]
     is_step = (places < there[:, None])[:, :, None]
     read = np.take_along_axis(told, np.minimum(places, x.shape[1] - 1)[:, :, None], axis=1)
-    return np.concatenate([np.where(is_step, read, 0.0), is_step], axis=2).astype(np.float32)
+    return np.concatenate([np.where(is_step, read, 0.0), is_step], axis=2)

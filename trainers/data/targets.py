@@ -62,13 +62,30 @@ def read(table: Table, name: str, task: Task | None, class_names: tuple[str, ...
         _refuse_alike(table, name, texts)
         return Target(task, np.array(texts.tolist(), dtype=object))
     numbers = None if given.given == "boolean" else _numbers(table, given, texts)
-    whole = numbers is not None and bool((numbers == np.floor(numbers)).all())
+    whole = numbers is not None and _are_whole(numbers)
     task = task or _found(texts, numbers, whole=whole, notes=notes)
     if task == "regression":
         return Target(task, _quantities(table, name, texts, numbers))
     labels = pd.Series([f"{value:.0f}" for value in numbers], dtype="str") if whole and numbers is not None else texts
     names = class_names or _class_names(table, name, labels, numbers)
     return Target(task, pd.Index(names, dtype="str").get_indexer(labels).astype(np.int64), names)
+
+
+def whole_numbers(table: Table, name: str) -> np.ndarray | None:
+    """A target's values `(rows,)` where all are whole numbers, else None.
+
+    Raises:
+        FaultsError: for rows without a target.
+    """
+    given = table.columns[name]
+    texts = _texts(given, cells.MISSING_TARGETS)
+    _refuse_missing(table, name, texts)
+    numbers = None if given.given == "boolean" else _numbers(table, given, texts)
+    return numbers if numbers is not None and _are_whole(numbers) else None
+
+
+def _are_whole(numbers: np.ndarray) -> bool:
+    return bool((numbers == np.floor(numbers)).all())
 
 
 def refuse_small_classes(

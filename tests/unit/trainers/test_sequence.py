@@ -352,8 +352,26 @@ def test_a_new_short_series_is_forecast_and_the_input_example_is_of_nobody(tmp_p
 
     assert given.columns.tolist() == ["shop", "step", "prediction"]
     assert given.prediction.notna().all()
-    assert set(example["shop"]) == {"a new series"}
+    assert set(example["shop"]) == {"a new series, 0"}
     assert len(model.predict(example)) == 3
+
+
+def test_the_very_file_of_training_is_forecast_where_series_have_whole_numbers_for_names(tmp_path: Path) -> None:
+    table = made_series.table(48)
+    table["shop"] = table.shop.map({"north": 4, "south": 11, "west": 2})
+    said = {"time": "month", "series": "shop", "target": "sold"}
+    folder = store(tmp_path / "set", {"data.csv": table.to_csv(index=False)}, **said)
+    given = keys.attach(files.load(folder, "shops"), folder, time="month")
+    result, _ = train(SequenceConfig(architecture="tcn", epochs=1, window=4, horizon=1), given)
+    export.save_model(result, tmp_path / "model", given)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+    found = model.predict(pd.read_csv(folder / "data.csv"))
+    by_command = predict.predict(model, predict.read(folder / "data.csv", predict.taken(model)))
+
+    assert found.shop.tolist() == by_command.shop.tolist() == ["11", "2", "4"]
+    assert found.prediction.tolist() == pytest.approx(by_command.prediction.tolist())
+    assert len(model.predict(model.metadata.load_input_example(str(tmp_path / "model")))) == 1
 
 
 def test_one_series_needs_no_column_of_series(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from mlflow.exceptions import MlflowException
 
 from tests import strangers
 from tests.unit.trainers import made_labelled, resuming
+from tests.unit.trainers.stored import store
 from trainers import export, preprocessing, scoring, sequence
 from trainers.configs import SequenceConfig
 from trainers.contract import Dataset, Part, TrainResult
-from trainers.data import on_device, parts
+from trainers.data import files, on_device, parts
 from trainers.series_networks import READERS, SeriesClassifier
 from tuner import predict
 
@@ -282,6 +283,23 @@ def test_a_class_with_the_name_of_the_series_column_is_told_from_it(tmp_path: Pa
 
     assert found.columns.tolist() == ["run", "p(run)", "p(prediction)", "turns", "prediction"]
     assert set(found.prediction) <= set(given.class_names)
+
+
+def test_the_very_file_of_training_is_taken_where_series_have_whole_numbers_for_names(tmp_path: Path) -> None:
+    table = made_labelled.table(30)
+    table["run"] = table.run.str.removeprefix("run ").astype(int)
+    written = {"data.csv": table.to_csv(index=False)}
+    given = files.load(store(tmp_path / "set", written, **made_labelled.SAID), "runs")
+    result, _ = train(SequenceConfig(architecture="tcn", epochs=1, width=8), given)
+    export.save_model(result, tmp_path / "model", given)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+    found = model.predict(pd.read_csv(tmp_path / "set" / "data.csv"))
+    by_command = predict.predict(model, predict.read(tmp_path / "set" / "data.csv", predict.taken(model)))
+
+    assert found.run.tolist() == by_command.run.tolist() == sorted(map(str, range(30)))
+    assert by_command.columns.tolist() == ["run", *made_labelled.KINDS, "prediction"]
+    assert len(model.predict(model.metadata.load_input_example(str(tmp_path / "model")))) == 3
 
 
 @pytest.mark.parametrize(
