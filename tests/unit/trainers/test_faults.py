@@ -93,7 +93,7 @@ def test_a_fault_is_told_by_row_and_column_with_its_cure(
         (
             {"task": "clustering"},
             None,
-            "task is 'clustering': use classification or regression or recommendation, or leave it out",
+            "task is 'clustering': use classification or regression or recommendation or structured or language, or leave",
         ),
         (
             {"columns": {"a": "text"}},
